@@ -1,0 +1,1 @@
+"""Tests of Batchscribe; each has a one-line claim as its docstring."""

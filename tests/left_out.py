@@ -1,0 +1,72 @@
+"""A pytest plugin that ends a run by saying what it left out and how to get it.
+
+A test that needs something a machine may lack carries a marker from ``NEEDS``. With
+``--nothing-left-out`` a run that skipped any test fails.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something outside the lock file: how to see that it is there, and how to get it."""
+
+    is_there: Callable[[], bool]
+    remedy: str
+
+
+NEEDS = {
+    "needs_flite": Need(
+        lambda: shutil.which("flite") is not None,
+        "needs the speech synthesizer flite: `apt-get install flite`",
+    ),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--nothing-left-out", action="store_true", help="fail if any test had to be skipped"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker, need in NEEDS.items():
+        config.addinivalue_line("markers", f"{marker}: {need.remedy}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = {marker for marker, need in NEEDS.items() if not need.is_there()}
+    for item in items:
+        for marker in missing.intersection(mark.name for mark in item.iter_markers()):
+            item.add_marker(pytest.mark.skip(reason=NEEDS[marker].remedy))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    strict = session.config.getoption("--nothing-left-out")
+    if strict and session.exitstatus == pytest.ExitCode.OK and any(_skip_reasons(session.config)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    reasons = Counter(_skip_reasons(config))
+    if not reasons:
+        terminalreporter.write_line("Nothing was left out.")
+        return
+    terminalreporter.section("left out")
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"{count} test{'s' if count > 1 else ''}: {reason}")
+    if config.getoption("--nothing-left-out"):
+        terminalreporter.write_line("Nothing may be left out here, so the run fails.", red=True)
+
+
+def _skip_reasons(config: pytest.Config) -> Iterator[str]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    for report in reporter.stats.get("skipped", []) if reporter else ():
+        yield report.longrepr[2].removeprefix("Skipped: ")

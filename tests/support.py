@@ -1,0 +1,36 @@
+"""What tests wait with and listen on."""
+
+import asyncio
+import inspect
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.01
+
+
+async def wait_until(predicate: Callable[[], T | Awaitable[T]], timeout_seconds: float = 10.0) -> T:
+    """Return the first truthy answer of ``predicate``, which may be a coroutine function.
+
+    Raises AssertionError when ``timeout_seconds`` have passed without one.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        answer = predicate()
+        if inspect.isawaitable(answer):
+            answer = await answer
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"not true within {timeout_seconds} s: {predicate}"
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nothing listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
