@@ -1,12 +1,78 @@
+# Every target first brings .venv up to date. Nothing is written outside this folder.
 VENV := .venv
 BIN := $(VENV)/bin
+READY := $(VENV)/ready
 PROTOS := $(sort $(shell find protos/batchscribe -name "*.proto"))
 SERVICES := $(filter %_service.proto,$(PROTOS))
+STUBS := protos/gen
 
-.PHONY: proto
-proto:
-	rm -rf protos/gen && mkdir -p protos/gen
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+export XDG_DATA_HOME := $(CURDIR)/.cache/data
+export XDG_STATE_HOME := $(CURDIR)/.cache/state
+
+# What the contract may not break: the last release, else what has landed.
+BASE = $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || echo origin/main)
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-annotate --no-header pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check fmt lint types contract breaking proto proto-check lock upgrade-yt-dlp
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(READY) ## Transcribe the sample videos with everything on this machine.
+	@$(BIN)/batchscribe demo
+
+test: $(READY) ## Run every test this machine can run, and say what was left out.
+	$(BIN)/pytest -q
+
+test-all: $(READY) ## Run every test; fail if any has to be left out.
+	$(BIN)/pytest -q --nothing-left-out
+
+check: lint types contract proto-check ## Check format, lint, types, imports, contract and stubs.
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+contract: $(READY) breaking
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+
+breaking: $(READY)
+	@if git cat-file -e $(BASE):buf.yaml 2>/dev/null; \
+	then set -x; $(BIN)/buf breaking --against '.git#ref=$(BASE)'; \
+	else echo "No contract has landed as $(BASE) yet: nothing can be broken."; fi
+
+fmt: $(READY) ## Format code and protos.
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/buf format --write
+
+proto: $(READY) ## Generate the stubs from the protos.
+	rm -rf $(STUBS) && mkdir -p $(STUBS)
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
-	  --python_out=protos/gen --mypy_out=protos/gen $(PROTOS)
+	  --python_out=$(STUBS) --mypy_out=$(STUBS) $(PROTOS)
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
-	  --grpc_python_out=protos/gen --mypy_grpc_out=only_async:protos/gen $(SERVICES)
+	  --grpc_python_out=$(STUBS) --mypy_grpc_out=only_async:$(STUBS) $(SERVICES)
+
+proto-check: $(READY) ## Fail if the committed stubs are not those of the protos.
+	@$(MAKE) --silent proto STUBS=.cache/stubs
+	diff --recursive --exclude __pycache__ $(STUBS) .cache/stubs
+
+lock: $(READY) ## Write the lock files anew from pyproject.toml; UPGRADE="--upgrade" moves everything.
+	$(LOCK) $(UPGRADE) --extra dev --output-file requirements.lock
+	$(LOCK) --extra gateway --constraints requirements.lock --output-file gateway/requirements.lock
+	$(LOCK) --extra transcriber --constraints requirements.lock --output-file transcriber/requirements.lock
+
+upgrade-yt-dlp: ## Move yt-dlp alone to its newest release: sites change faster than we release.
+	$(MAKE) lock UPGRADE="--upgrade-package yt-dlp --upgrade-package yt-dlp-ejs"
+
+$(READY): requirements.lock pyproject.toml .ci/bootstrap.sh
+	@.ci/bootstrap.sh
+	@touch $@
