@@ -38,7 +38,7 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 contract: $(READY) breaking
 	$(BIN)/buf lint
