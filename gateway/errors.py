@@ -1,0 +1,163 @@
+"""What a call can end with, and the one table that turns it into a gRPC status.
+
+GatewayError
+├── InvalidRequest      the request breaks rules; names every violation
+├── RevisionAhead       a watch asks for a revision the batch has not reached
+├── Unauthenticated     no key, or none that is known
+├── NotFound            the caller has no such thing
+├── RequestIdReused     the same request_id came with another body
+├── Draining            this gateway is going away; another one answers
+├── WatchExpired        a watch has lasted long enough; resume it
+└── StoreUnavailable    Redis is away
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from servicekit import status
+
+RETRY_AFTER_SECONDS = 1.0
+
+
+class GatewayError(Exception):
+    """Base of every error sent to a caller on purpose.
+
+    A subclass says its gRPC code and, where it is always the same, its reason.
+    """
+
+    code = grpc.StatusCode.INTERNAL
+    reason = "INTERNAL"
+
+    def metadata(self) -> Mapping[str, str]:
+        return {}
+
+    def details(self) -> Sequence[Message]:
+        return ()
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One rule broken by one field: ``field`` is a path such as ``videos[3].url``."""
+
+    field: str
+    reason: str
+    description: str
+
+
+class InvalidRequest(GatewayError):
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    reason = "INVALID_REQUEST"
+
+    def __init__(
+        self, violations: Sequence[Violation], metadata: Mapping[str, str] | None = None
+    ) -> None:
+        first = violations[0]
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        super().__init__(f"{first.field}: {first.description}{more}")
+        self.violations = tuple(violations)
+        self._metadata = dict(metadata or {})
+
+    def metadata(self) -> Mapping[str, str]:
+        return self._metadata
+
+    def details(self) -> Sequence[Message]:
+        bad = error_details_pb2.BadRequest()
+        for violation in self.violations:
+            bad.field_violations.add(
+                field=violation.field, reason=violation.reason, description=violation.description
+            )
+        return (bad,)
+
+
+class RevisionAhead(GatewayError):
+    code = grpc.StatusCode.OUT_OF_RANGE
+    reason = "REVISION_AHEAD"
+
+    def __init__(self, asked: int, head: int) -> None:
+        super().__init__(
+            f"after_revision {asked} is beyond the batch's revision {head}; "
+            "start again with after_revision 0."
+        )
+        self._head = head
+
+    def metadata(self) -> Mapping[str, str]:
+        return {"headRevision": str(self._head)}
+
+
+class Unauthenticated(GatewayError):
+    code = grpc.StatusCode.UNAUTHENTICATED
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class NotFound(GatewayError):
+    code = grpc.StatusCode.NOT_FOUND
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"You have no {kind} {name!r}.")
+        self.reason = f"{kind.upper()}_NOT_FOUND"
+        self._resource = error_details_pb2.ResourceInfo(resource_type=kind, resource_name=name)
+
+    def details(self) -> Sequence[Message]:
+        return (self._resource,)
+
+
+class RequestIdReused(GatewayError):
+    code = grpc.StatusCode.ALREADY_EXISTS
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(
+            f"This request_id already made {batch_id} with another body; "
+            "use a new UUID4 for a new request."
+        )
+        self._batch_id = batch_id
+
+    def details(self) -> Sequence[Message]:
+        return (
+            error_details_pb2.ResourceInfo(resource_type="batch", resource_name=self._batch_id),
+        )
+
+
+class _TryAgain(GatewayError):
+    code = grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> Sequence[Message]:
+        return (status.retry_info(RETRY_AFTER_SECONDS),)
+
+
+class Draining(_TryAgain):
+    reason = "DRAINING"
+
+    def __init__(self) -> None:
+        super().__init__("This gateway is shutting down; call again to reach the next one.")
+
+
+class WatchExpired(_TryAgain):
+    reason = "WATCH_EXPIRED"
+
+    def __init__(self) -> None:
+        super().__init__("This watch has ended by age; resume it with the last revision you saw.")
+
+
+class StoreUnavailable(_TryAgain):
+    reason = "STORE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("The batch store cannot be reached at the moment; try again shortly.")
+
+
+def to_status(error: GatewayError) -> status_pb2.Status:
+    return status.build(
+        error.code,
+        error.reason,
+        str(error),
+        metadata=error.metadata(),
+        details=error.details(),
+    )

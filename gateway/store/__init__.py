@@ -1,0 +1,23 @@
+"""Batch state in Redis: keys, Lua transitions, reads and the wake stream."""
+
+from gateway.store.batch_store import BatchStore, Lease, NewBatch, Release, Renewal
+from gateway.store.connection import connect, durability_gaps
+from gateway.store.reading import ENDED_BATCH_STATES, StoredBatch, StoredEvent
+from gateway.store.tally import Tally
+from gateway.store.wake import Wake, WakeStream
+
+__all__ = [
+    "ENDED_BATCH_STATES",
+    "BatchStore",
+    "Lease",
+    "NewBatch",
+    "Release",
+    "Renewal",
+    "StoredBatch",
+    "StoredEvent",
+    "Tally",
+    "Wake",
+    "WakeStream",
+    "connect",
+    "durability_gaps",
+]

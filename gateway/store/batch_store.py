@@ -1,0 +1,267 @@
+"""Batch state in Redis.
+
+An item moves forward only, under a lease whose epoch fences every write: a late result carries an
+old epoch and is dropped, which is what makes a repeated Transcribe harmless.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from batchscribe.transcriber.v1.transcriber_service_pb2 import ServedModel, TranscribeRequest
+from batchscribe.v1.batch_pb2 import Batch, BatchItem, ItemError, ItemState
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from gateway import ids
+from gateway.errors import NotFound, RequestIdReused, StoreUnavailable
+from gateway.store import keys, reading
+from gateway.store.reading import StoredBatch, StoredEvent
+from gateway.store.scripts import Argument, Scripts
+
+LEASE_MS = 10_000
+# Nobody has reaped for so long: Redis or every gateway was away, and owners may renew first.
+OUTAGE_MS = 3_000
+OUTAGE_GRACE_MS = 10_000
+# Leases an item may lose through nobody's fault before it is taken for the cause.
+MAX_LOST = 20
+BLOB_TTL_SECONDS = 3600
+MODEL_SEEN_MS = 7 * 24 * 3600 * 1000
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on one item until it runs out, and what the work is."""
+
+    user: str
+    batch_id: str
+    epoch: int
+    attempts: int
+    request: TranscribeRequest
+
+    @property
+    def item_id(self) -> str:
+        return self.request.task_id
+
+    @property
+    def member(self) -> str:
+        return f"{self.user}/{self.item_id}"
+
+
+class Renewal(StrEnum):
+    """What became of a lease when it was renewed."""
+
+    OK = "OK"
+    CANCEL = "CANCEL"
+    STALE = "STALE"
+
+
+class Release(StrEnum):
+    """Why a lease is given up without an end."""
+
+    RETRY = "retry"
+    BACK = "back"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class NewBatch:
+    """A batch as it is to be stored; ``items`` pairs each item with the work it asks for."""
+
+    batch: Batch
+    items: Sequence[tuple[BatchItem, TranscribeRequest]]
+    request_id: str = ""
+    body: bytes = b""
+    keep_ms: int = 0
+    weight: float = 1.0
+
+
+class BatchStore:
+    """Reads and transitions of batches. Every method may raise StoreUnavailable."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._scripts = Scripts(redis)
+
+    async def create(self, user: str, new: NewBatch) -> str:
+        """Store a batch and return its id; a replayed request_id returns the id it made before.
+
+        Raises RequestIdReused.
+        """
+        options = new.batch.options
+        arguments: list[Argument] = [
+            user,
+            new.batch.batch_id,
+            new.request_id,
+            hashlib.sha256(new.body).hexdigest(),
+            new.batch.SerializeToString(),
+            options.max_concurrent,
+            int(not options.parallel),
+            int(options.continue_on_error),
+            new.keep_ms,
+            new.weight,
+            ids.item_prefix(new.batch.batch_id),
+        ]
+        for item, request in new.items:
+            arguments += [item.SerializeToString(), request.SerializeToString()]
+        verdict, batch_id = await self._scripts.run("create", *arguments)
+        if verdict == b"CONFLICT":
+            raise RequestIdReused(batch_id.decode())
+        return str(batch_id.decode())
+
+    async def claim(self, op_id: str, address: str, slots: int, count: int) -> list[Lease]:
+        """Lease up to ``count`` ready items for a transcriber, fairly between users.
+
+        At most ``slots`` are leased to it over all gateways. Repeating it with the same ``op_id`` is
+        safe; an answer that never arrives runs out by itself.
+        """
+        rows = await self._scripts.run("claim", op_id, address, slots, count, LEASE_MS)
+        return [_lease_from(*row) for row in rows]
+
+    async def stage(
+        self, lease: Lease, worker: str, state: ItemState.ValueType, title: str, duration_ms: int
+    ) -> bool:
+        """Record how far the transcriber is with an item; False if the lease is stale."""
+        answer = await self._scripts.run(
+            "stage", lease.member, lease.epoch, worker, int(state), title, duration_ms
+        )
+        return bool(answer == b"OK")
+
+    async def renew(self, leases: Sequence[Lease]) -> list[Renewal]:
+        """Extend leases by LEASE_MS; one answer for each."""
+        arguments: list[Argument] = [LEASE_MS]
+        for lease in leases:
+            arguments += [lease.member, lease.epoch]
+        answers = await self._scripts.run("renew", *arguments)
+        return [Renewal(answer.decode()) for answer in answers]
+
+    async def finish(
+        self,
+        lease: Lease,
+        state: ItemState.ValueType,
+        outcome: BatchItem,
+        *,
+        worker: str = "",
+        duration_ms: int = 0,
+    ) -> bool:
+        """End an item; False if the lease is stale and the result is dropped. Safe to repeat.
+
+        ``outcome`` holds what the end adds to the item: error or transcription_id and language.
+        """
+        answer = await self._scripts.run(
+            "finish",
+            lease.member,
+            lease.epoch,
+            int(state),
+            outcome.SerializeToString(),
+            outcome.transcription_id,
+            duration_ms,
+            worker,
+        )
+        return bool(answer == b"OK")
+
+    async def release(
+        self, lease: Lease, kind: Release, delay_ms: int, error: ItemError | None = None
+    ) -> bool:
+        """Give an item up for another attempt; False if the lease is stale already."""
+        outcome = BatchItem(error=error) if error else BatchItem()
+        answer = await self._scripts.run(
+            "release", lease.member, lease.epoch, kind.value, delay_ms, outcome.SerializeToString()
+        )
+        return bool(answer == b"OK")
+
+    async def reap(self) -> tuple[int, int]:
+        """Take back leases that ran out, delete expired batches; returns how many of each."""
+        lost = BatchItem(
+            error=ItemError(
+                reason="WORKER_LOST",
+                message="The transcriber at work on this video vanished again and again.",
+                hint="Try the video alone; it may be what brings the transcriber down.",
+                retryable=True,
+            )
+        )
+        reaped, deleted = await self._scripts.run(
+            "reap", OUTAGE_MS, OUTAGE_GRACE_MS, MAX_LOST, lost.SerializeToString()
+        )
+        return int(reaped), int(deleted)
+
+    async def cancel(self, user: str, batch_id: str, item_ids: Sequence[str]) -> None:
+        """Cancel a batch or some of its items; idempotent. Raises NotFound."""
+        verdict, *rest = await self._scripts.run("cancel", user, batch_id, *item_ids)
+        if verdict == b"NOT_FOUND":
+            raise NotFound("batch", batch_id)
+        if verdict == b"NO_SUCH_ITEM":
+            raise NotFound("item", rest[0].decode())
+
+    async def batch(self, user: str, batch_id: str, *, with_items: bool) -> StoredBatch:
+        """Return a batch as of one moment. Raises NotFound."""
+        found = await self._scripts.run("read", user, batch_id, int(with_items))
+        if found is None:
+            raise NotFound("batch", batch_id)
+        fields, tally, items = found
+        return reading.batch_from(
+            reading.pairs(fields), tally, [reading.pairs(item) for item in items]
+        )
+
+    async def batch_ids(self, user: str, before: str, count: int) -> list[str]:
+        """Return up to ``count`` ids of the user's batches, newest first, after id ``before``."""
+        index = keys.key("index", user)
+        rank = await self._command("ZREVRANK", index, before) if before else None
+        start = 0 if rank is None else int(rank) + 1
+        found = await self._command("ZREVRANGE", index, start, start + count - 1)
+        return [batch_id.decode() for batch_id in found]
+
+    async def events(
+        self, user: str, spec: Batch, after_revision: int, count: int
+    ) -> list[StoredEvent]:
+        """Return the next changes of a batch in order; empty if there are none or it is gone."""
+        stream = keys.key("events", user, spec.batch_id)
+        entries = await self._command("XRANGE", stream, f"({after_revision}-1", "+", "COUNT", count)
+        return [reading.event_from(entry_id, fields, spec) for entry_id, fields in entries]
+
+    async def put_transcript(self, user: str, transcription_id: str, blob: bytes) -> None:
+        """Store a packed transcript; it vanishes within the hour unless ``finish`` names it."""
+        name = keys.key("transcript", user, transcription_id)
+        await self._command("SET", name, blob, "EX", BLOB_TTL_SECONDS)
+
+    async def transcript(self, user: str, transcription_id: str) -> bytes:
+        """Return a packed transcript. Raises NotFound."""
+        blob = await self._command("GET", keys.key("transcript", user, transcription_id))
+        if blob is None:
+            raise NotFound("transcript", transcription_id)
+        return bytes(blob)
+
+    async def see_models(self, models: Sequence[ServedModel], now_ms: int) -> None:
+        """Remember that a transcriber offers these models."""
+        for model in models:
+            await self._command("HSET", keys.key("models"), model.name, model.SerializeToString())
+            await self._command("ZADD", keys.key("models_seen"), now_ms, model.name)
+
+    async def seen_models(self, now_ms: int) -> dict[str, tuple[ServedModel, int]]:
+        """Return the models seen within 7 days by name, each with when, in ms since 1970."""
+        seen = keys.key("models_seen")
+        names = await self._command("ZRANGEBYSCORE", seen, now_ms - MODEL_SEEN_MS, "+inf")
+        models = {}
+        for name in names:
+            blob = await self._command("HGET", keys.key("models"), name)
+            when = await self._command("ZSCORE", seen, name)
+            models[name.decode()] = ServedModel.FromString(blob), int(when)
+        return models
+
+    async def ping(self) -> None:
+        await self._command("PING")
+
+    async def _command(self, *command: Argument) -> Any:
+        try:
+            return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+        except RedisError as error:
+            raise StoreUnavailable from error
+
+
+def _lease_from(member: bytes, epoch: int, batch_id: bytes, attempts: int, task: bytes) -> Lease:
+    user, _, _ = member.decode().partition("/")
+    request = TranscribeRequest.FromString(task)
+    request.epoch = epoch
+    return Lease(user, batch_id.decode(), epoch, attempts, request)

@@ -1,0 +1,60 @@
+"""Connections to Redis, with every default that redis-py 8 changed set by hand."""
+
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+CONNECTIONS = 32
+CONNECT_SECONDS = 2.0
+REPLY_SECONDS = 5.0
+# A blocking read may rest this long in the server, so its socket must wait longer.
+BLOCK_MS = 1_000
+
+
+def connect(url: str) -> Redis:
+    """Return a client for ``redis://``, ``rediss://`` or ``unix://``; it connects when first used.
+
+    Nothing is retried here: redis-py would replay a script whose reply was lost, ten times by
+    default. Who calls knows what may be replayed.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS,
+        timeout=REPLY_SECONDS,
+        socket_timeout=REPLY_SECONDS,
+        socket_connect_timeout=CONNECT_SECONDS,
+        # Pinging an idle connection before use also finds one that a firewall dropped.
+        health_check_interval=15,
+        retry=Retry(NoBackoff(), 0),
+        protocol=3,
+        decode_responses=False,
+    )
+    return Redis.from_pool(pool)
+
+
+async def durability_gaps(redis: Redis) -> list[str]:
+    """Say in sentences what this Redis would lose that Batchscribe promises to keep."""
+    found: Any = await redis.config_get(
+        "appendonly", "appendfsync", "maxmemory-policy", "maxmemory"
+    )
+    config = {_text(name): _text(value) for name, value in found.items()}
+    gaps = []
+    if config.get("appendonly") != "yes":
+        gaps.append("appendonly is off: a restart of Redis loses every batch since the last dump.")
+    elif config.get("appendfsync") != "always":
+        gaps.append(
+            f"appendfsync is {config.get('appendfsync')}: a power cut loses about the last second "
+            "of acknowledged batches and results."
+        )
+    if config.get("maxmemory") != "0" and config.get("maxmemory-policy") != "noeviction":
+        gaps.append(
+            f"maxmemory-policy is {config.get('maxmemory-policy')}: "
+            "when memory is full Redis deletes batches."
+        )
+    return gaps
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

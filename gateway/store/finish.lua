@@ -1,0 +1,24 @@
+#!lua flags=allow-oom
+-- finish(member, epoch, state, outcome, transcription_id, duration_ms, worker) -> OK | STALE
+-- Ends an item: SUCCEEDED, FAILED or CANCELLED. The first end wins; a replay of it is OK. A cancel
+-- that was asked for turns a failure into CANCELLED, never a success.
+
+local item = load_item(ARGV[1])
+local epoch, state = tonumber(ARGV[2]), tonumber(ARGV[3])
+if not item then return 'STALE' end
+if has_ended(item.state) and tonumber(item.ended_epoch) == epoch then return 'OK' end
+if not is_leased(item, epoch) then return 'STALE' end
+
+local batch = load_batch(item.user, item.batch)
+if state == FAILED and item.cancel == '1' then state = CANCELLED end
+count_attempt(item)
+learn_duration(batch, item, ARGV[6])
+if ARGV[7] ~= '' then set(item, {worker = ARGV[7]}) end
+start_batch(batch)
+if state == SUCCEEDED then
+  set(item, {transcription_id = ARGV[5]})
+  redis.call('PERSIST', key('transcript', item.user, ARGV[5]))
+end
+settle_item(batch, item, state, state == CANCELLED and '' or ARGV[4])
+wake()
+return 'OK'

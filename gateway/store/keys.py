@@ -1,0 +1,56 @@
+"""Every Redis key: its name, type and life. Nothing outside ``gateway.store`` names one.
+
+One constant hash tag keeps all keys in one slot, so each transition is one script on a cluster too.
+Each name that holds a user's data carries the user: another user's ids simply do not exist.
+Scripts receive this table as ``KEY`` and fill it in with ``string.format``.
+"""
+
+from collections.abc import Mapping
+
+TEMPLATES: Mapping[str, str] = {
+    # A batch: HASH until the batch is deleted.
+    "batch": "{bs}:u:%s:batch:%s",
+    # An item: HASH until its batch is deleted.
+    "item": "{bs}:u:%s:item:%s",
+    # What changed: STREAM with ids <revision>-1 until the batch is deleted.
+    "events": "{bs}:u:%s:events:%s",
+    # Items of a batch that may start now: ZSET by index; gone when empty.
+    "ready": "{bs}:u:%s:ready:%s",
+    # Batches of a user that can start an item: ZSET by turn; gone when empty.
+    "runnable": "{bs}:u:%s:runnable",
+    # Batches of a user: ZSET by creation time in ms; members leave with their batch.
+    "index": "{bs}:u:%s:index",
+    # A request_id already used: HASH, 24 hours.
+    "request": "{bs}:u:%s:request:%s",
+    # A transcript, zstd over protobuf: STRING; a TTL until `finish` ties it to the batch.
+    "transcript": "{bs}:u:%s:transcript:%s",
+    # Users with runnable batches: ZSET by service received; gone when empty.
+    "users": "{bs}:users",
+    # Leased items as "<user>/<item_id>": ZSET by end of lease in ms.
+    "leases": "{bs}:leases",
+    # Items that wait for their next attempt as "<user>/<item_id>": ZSET by time in ms.
+    "delayed": "{bs}:delayed",
+    # Leased items of one transcriber: SET; gone when empty.
+    "worker": "{bs}:worker:%s",
+    # Answer of a claim, for its replay: STRING, 120 seconds.
+    "op": "{bs}:op:%s",
+    # Batches to delete as "<user>/<batch_id>": ZSET by time in ms.
+    "expiry": "{bs}:expiry",
+    # Time of the last reap in ms: STRING, kept.
+    "reaped": "{bs}:reaped",
+    # Models seen on transcribers: ZSET by time in ms, and HASH of ServedModel; members leave after
+    # 7 days.
+    "models_seen": "{bs}:models:seen",
+    "models": "{bs}:models",
+    # Turn counter of `runnable`: STRING, kept.
+    "turn": "{bs}:turn",
+    # One entry for each transition, for gateways to wake on: STREAM trimmed to about 10,000.
+    "wake": "{bs}:wake",
+    # Version of the stored data: STRING, kept.
+    "schema": "{bs}:schema",
+}
+
+
+def key(name: str, *parts: str) -> str:
+    """Return the key ``name`` for ``parts``, such as ``key("batch", user, batch_id)``."""
+    return TEMPLATES[name] % parts

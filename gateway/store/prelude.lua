@@ -1,0 +1,297 @@
+-- What every transition shares. Scripts check first and write last: Lua has no rollback.
+--
+-- An item's lease is its entry in `leases` and the `epoch` of its hash: every write names the epoch
+-- it was leased under, and a write with another epoch is STALE. The item is "placed" while it takes
+-- one of its batch's places (max_concurrent).
+
+local PENDING, FETCHING, TRANSCRIBING, WAITING = 1, 2, 3, 4
+local SUCCEEDED, FAILED, CANCELLED, SKIPPED = 5, 6, 7, 8
+local BATCH_PENDING, BATCH_RUNNING, BATCH_CANCELLING = 1, 2, 3
+local BATCH_SUCCEEDED, BATCH_PARTIAL, BATCH_FAILED, BATCH_CANCELLED = 4, 5, 6, 7
+
+local function key(name, ...) return string.format(KEY[name], ...) end
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local function as_hash(flat)
+  local hash = {}
+  for i = 1, #flat, 2 do hash[flat[i]] = flat[i + 1] end
+  return hash
+end
+
+-- Redis hashes as tables with their key; numbers stay strings until they are used as numbers.
+local function load_batch(user, batch_id)
+  local name = key('batch', user, batch_id)
+  local batch = as_hash(redis.call('HGETALL', name))
+  if not batch.state then return nil end
+  batch.key, batch.user, batch.id = name, user, batch_id
+  return batch
+end
+
+local function load_item(member)
+  local user, item_id = member:match('^([^/]+)/(.+)$')
+  local name = key('item', user, item_id)
+  local item = as_hash(redis.call('HGETALL', name))
+  if not item.state then return nil end
+  item.key, item.user, item.id, item.member = name, user, item_id, member
+  return item
+end
+
+local function set(thing, fields)
+  local flat = {}
+  for field, value in pairs(fields) do
+    thing[field] = tostring(value)
+    flat[#flat + 1] = field
+    flat[#flat + 1] = thing[field]
+  end
+  redis.call('HSET', thing.key, unpack(flat))
+end
+
+local function add(thing, field, by)
+  thing[field] = string.format('%.0f', redis.call('HINCRBY', thing.key, field, by))
+end
+
+local function has_ended(state) return tonumber(state) >= SUCCEEDED end
+local function batch_has_ended(batch) return tonumber(batch.state) >= BATCH_SUCCEEDED end
+local function is_leased(item, epoch) return item.leased == '1' and tonumber(item.epoch) == epoch end
+
+-- ---- events -----------------------------------------------------------------------------------
+
+-- Counts by item state, then what progress is computed from; read by tally.py.
+local TALLY = {
+  'total', 'n1', 'n2', 'n3', 'n4', 'n5', 'n6', 'n7', 'n8',
+  'known', 'known_audio_ms', 'ended_unknown', 'ended_audio_ms', 'done_audio_ms', 'started_ms',
+}
+
+local function tally(batch)
+  local values = {}
+  for i, field in ipairs(TALLY) do values[i] = batch[field] or '0' end
+  return table.concat(values, ',')
+end
+
+local woken, ended_items, cancelled_items = {}, {}, {}
+
+local function emit(batch, ...)
+  add(batch, 'revision', 1)
+  set(batch, {updated_ms = now})
+  redis.call('XADD', key('events', batch.user, batch.id), batch.revision .. '-1',
+    'at_ms', now, 'tally', tally(batch), ...)
+  woken[batch.user .. '/' .. batch.id] = true
+end
+
+local function emit_batch(batch)
+  emit(batch, 'state', batch.state, 'started_ms', batch.started_ms or '',
+    'ended_ms', batch.ended_ms or '', 'expires_ms', batch.expires_ms or '')
+end
+
+local function start_batch(batch)
+  if tonumber(batch.state) ~= BATCH_PENDING then return end
+  set(batch, {state = BATCH_RUNNING, started_ms = now})
+  emit_batch(batch)
+end
+
+local ITEM_FIELDS = {
+  'video', 'state', 'attempts', 'worker', 'title', 'duration_ms', 'started_ms', 'ended_ms',
+  'not_before_ms', 'outcome',
+}
+
+local function emit_item(batch, item)
+  local flat = {}
+  for _, field in ipairs(ITEM_FIELDS) do
+    if item[field] and item[field] ~= '' then
+      flat[#flat + 1] = 'item.' .. field
+      flat[#flat + 1] = item[field]
+    end
+  end
+  emit(batch, unpack(flat))
+end
+
+-- Tells every gateway what changed; called once, at the end of a transition.
+local function wake()
+  local batches = {}
+  for member in pairs(woken) do batches[#batches + 1] = member end
+  if #batches + #cancelled_items == 0 then return end
+  redis.call('XADD', key('wake'), 'MAXLEN', '~', 10000, '*',
+    'batches', table.concat(batches, ' '),
+    'ended', table.concat(ended_items, ' '),
+    'cancelled', table.concat(cancelled_items, ' '))
+end
+
+-- ---- ready queues -----------------------------------------------------------------------------
+
+local function least_service()
+  local first = redis.call('ZRANGE', key('users'), 0, 0, 'WITHSCORES')
+  return tonumber(first[2] or '0')
+end
+
+-- A batch stands in its user's runnable list, and the user in `users`, only while the batch has a
+-- ready item and a free place. Every change of either ends here.
+local function settle_queue(batch)
+  local runnable = key('runnable', batch.user)
+  local ready = redis.call('ZCARD', key('ready', batch.user, batch.id))
+  if ready > 0 and tonumber(batch.placed) < tonumber(batch.max_concurrent) then
+    if not redis.call('ZSCORE', runnable, batch.id) then
+      redis.call('ZADD', runnable, redis.call('INCR', key('turn')), batch.id)
+    end
+    if not redis.call('ZSCORE', key('users'), batch.user) then
+      -- A user who comes back starts level with the least served: idleness earns no credit.
+      redis.call('ZADD', key('users'), least_service(), batch.user)
+    end
+    woken[batch.user .. '/' .. batch.id] = true
+  else
+    redis.call('ZREM', runnable, batch.id)
+    if redis.call('ZCARD', runnable) == 0 then redis.call('ZREM', key('users'), batch.user) end
+  end
+end
+
+local function take_place(batch, item)
+  if item.placed == '1' then return end
+  set(item, {placed = 1})
+  add(batch, 'placed', 1)
+end
+
+local function free_place(batch, item)
+  if item.placed ~= '1' then return end
+  set(item, {placed = 0})
+  add(batch, 'placed', -1)
+end
+
+-- ---- items ------------------------------------------------------------------------------------
+
+local function end_lease(item)
+  redis.call('ZREM', key('leases'), item.member)
+  redis.call('SREM', key('worker', item.address or ''), item.member)
+  set(item, {leased = 0})
+end
+
+local function move(batch, item, state)
+  add(batch, 'n' .. item.state, -1)
+  add(batch, 'n' .. state, 1)
+  set(item, {state = state})
+end
+
+-- An attempt counts once the transcriber has begun, or has answered.
+local function count_attempt(item)
+  if item.attempt_epoch == item.epoch then return end
+  set(item, {attempts = tonumber(item.attempts) + 1, attempt_epoch = item.epoch})
+end
+
+local function uncount_attempt(item)
+  if item.attempt_epoch ~= item.epoch then return end
+  set(item, {attempts = tonumber(item.attempts) - 1, attempt_epoch = 0})
+end
+
+local function learn_duration(batch, item, duration_ms)
+  duration_ms = tonumber(duration_ms) or 0
+  if duration_ms <= 0 then return end
+  if not item.duration_ms then add(batch, 'known', 1) end
+  add(batch, 'known_audio_ms', duration_ms - tonumber(item.duration_ms or 0))
+  set(item, {duration_ms = duration_ms})
+end
+
+local function tally_end(batch, item)
+  if item.duration_ms then
+    add(batch, 'ended_audio_ms', tonumber(item.duration_ms))
+  else
+    add(batch, 'ended_unknown', 1)
+  end
+  if tonumber(item.state) == SUCCEEDED then
+    add(batch, 'done_audio_ms', tonumber(item.duration_ms or 0))
+  end
+end
+
+local function finish_item(batch, item, state, outcome)
+  if item.leased == '1' then end_lease(item) end
+  free_place(batch, item)
+  redis.call('ZREM', key('ready', batch.user, batch.id), item.member)
+  redis.call('ZREM', key('delayed'), item.member)
+  move(batch, item, state)
+  set(item, {
+    ended_ms = now, ended_epoch = item.epoch, outcome = outcome or '', not_before_ms = '',
+  })
+  tally_end(batch, item)
+  ended_items[#ended_items + 1] = item.id
+  emit_item(batch, item)
+end
+
+local function items_of(batch)
+  local items = {}
+  for index = 0, batch.total - 1 do
+    local item_id = string.format('%s_%d', batch.item_prefix, index)
+    items[#items + 1] = load_item(batch.user .. '/' .. item_id)
+  end
+  return items
+end
+
+local function skip_unstarted(batch)
+  for _, item in ipairs(items_of(batch)) do
+    local is_idle = tonumber(item.state) == PENDING and item.leased ~= '1'
+    if is_idle and tonumber(item.attempts) == 0 then finish_item(batch, item, SKIPPED) end
+  end
+end
+
+local function end_batch_if_done(batch)
+  local open = batch.n1 + batch.n2 + batch.n3 + batch.n4
+  if open > 0 or batch_has_ended(batch) then return end
+  local state = BATCH_PARTIAL
+  if batch.cancelled == '1' and tonumber(batch.n7) > 0 then state = BATCH_CANCELLED
+  elseif batch.n5 == batch.total then state = BATCH_SUCCEEDED
+  elseif tonumber(batch.n5) == 0 then state = BATCH_FAILED end
+  local fields = {state = state, ended_ms = now}
+  local keep_ms = tonumber(batch.keep_ms)
+  if keep_ms > 0 then
+    fields.expires_ms = now + keep_ms
+    redis.call('ZADD', key('expiry'), fields.expires_ms, batch.user .. '/' .. batch.id)
+  end
+  set(batch, fields)
+  emit_batch(batch)
+end
+
+-- Ends an item and draws every consequence for its batch.
+local function settle_item(batch, item, state, outcome)
+  finish_item(batch, item, state, outcome)
+  if state == FAILED and batch.continue_on_error ~= '1' then skip_unstarted(batch) end
+  settle_queue(batch)
+  end_batch_if_done(batch)
+end
+
+-- Lets an item start again after delay_ms. In a serial batch it keeps the one place meanwhile, or
+-- the items behind it would overtake.
+local function requeue(batch, item, delay_ms)
+  if delay_ms > 0 then
+    if batch.serial ~= '1' then free_place(batch, item) end
+    redis.call('ZADD', key('delayed'), now + delay_ms, item.member)
+  else
+    free_place(batch, item)
+    redis.call('ZREM', key('delayed'), item.member)
+    redis.call('ZADD', key('ready', batch.user, batch.id), tonumber(item.index), item.member)
+  end
+  settle_queue(batch)
+end
+
+-- Gives a leased item back to the queue without an attempt: it was nobody's fault.
+local function hand_back(batch, item, delay_ms)
+  end_lease(item)
+  uncount_attempt(item)
+  if tonumber(item.state) ~= PENDING then
+    move(batch, item, PENDING)
+    emit_item(batch, item)
+  end
+  requeue(batch, item, delay_ms)
+end
+
+-- ---- deletion ---------------------------------------------------------------------------------
+
+local function delete_batch(batch)
+  for _, item in ipairs(items_of(batch)) do
+    if item.transcription_id then
+      redis.call('UNLINK', key('transcript', batch.user, item.transcription_id))
+    end
+    redis.call('UNLINK', item.key)
+  end
+  redis.call('UNLINK', batch.key, key('events', batch.user, batch.id),
+    key('ready', batch.user, batch.id))
+  redis.call('ZREM', key('index', batch.user), batch.id)
+  woken[batch.user .. '/' .. batch.id] = true
+end

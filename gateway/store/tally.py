@@ -1,0 +1,49 @@
+"""Counts and audio lengths of a batch, kept by the scripts and read off every event."""
+
+from dataclasses import dataclass
+
+# Stands for the length of audio nobody has seen yet, until one length in the batch is known.
+UNKNOWN_AUDIO_MS = 600_000
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A batch in numbers at one revision; the order of fields is that of TALLY in prelude.lua."""
+
+    total: int
+    pending: int
+    fetching: int
+    transcribing: int
+    waiting_retry: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    skipped: int
+    known: int
+    known_audio_ms: int
+    ended_unknown: int
+    ended_audio_ms: int
+    done_audio_ms: int
+    started_ms: int
+
+    @classmethod
+    def parse(cls, text: bytes) -> "Tally":
+        return cls(*(int(number or 0) for number in text.split(b",")))
+
+    @property
+    def ended(self) -> int:
+        return self.succeeded + self.failed + self.cancelled + self.skipped
+
+    @property
+    def mean_audio_ms(self) -> float:
+        """Length of an item's audio as far as known; stands in where it is not."""
+        return self.known_audio_ms / self.known if self.known else UNKNOWN_AUDIO_MS
+
+    @property
+    def total_audio_ms(self) -> float:
+        return self.known_audio_ms + (self.total - self.known) * self.mean_audio_ms
+
+    @property
+    def ended_total_ms(self) -> float:
+        """Audio of all ended items, those of unknown length counted with the mean."""
+        return self.ended_audio_ms + self.ended_unknown * self.mean_audio_ms

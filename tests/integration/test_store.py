@@ -1,0 +1,246 @@
+"""The Lua transitions against a real server."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest
+from batchscribe.v1.batch_pb2 import (
+    Batch,
+    BatchItem,
+    BatchOptions,
+    BatchState,
+    ItemError,
+    ItemState,
+)
+
+from gateway import ids
+from gateway.errors import NotFound, RequestIdReused
+from gateway.store import BatchStore, Lease, NewBatch, Release, Renewal, connect
+from gateway.store.reading import StoredEvent
+
+USER = "ann"
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[BatchStore]:
+    redis = connect(redis_url)
+    yield BatchStore(redis)
+    await redis.aclose()
+
+
+def new_batch(
+    total: int = 2, request_id: str = "", body: bytes = b"", **options: object
+) -> NewBatch:
+    settings = {"parallel": True, "continue_on_error": True, "max_concurrent": 3} | options
+    batch = Batch(batch_id=ids.new_batch_id(), options=BatchOptions(**settings))
+    items = []
+    for index in range(total):
+        item_id = ids.item_id(batch.batch_id, index)
+        items.append(
+            (
+                BatchItem(item_id=item_id, index=index, url=f"http://x/{index}"),
+                TranscribeRequest(task_id=item_id, url=f"http://x/{index}"),
+            )
+        )
+    return NewBatch(batch, items, request_id=request_id, body=body)
+
+
+async def claim(
+    store: BatchStore, count: int = 1, slots: int = 10, worker: str = "w1"
+) -> list[Lease]:
+    return await store.claim(ids.new_batch_id(), worker, slots, count)
+
+
+async def succeed(store: BatchStore, lease: Lease) -> bool:
+    outcome = BatchItem(transcription_id=ids.new_transcription_id())
+    return await store.finish(lease, ItemState.ITEM_STATE_SUCCEEDED, outcome, duration_ms=2000)
+
+
+async def fail(store: BatchStore, lease: Lease) -> bool:
+    outcome = BatchItem(error=ItemError(reason="NO_AUDIO"))
+    return await store.finish(lease, ItemState.ITEM_STATE_FAILED, outcome)
+
+
+async def begin(store: BatchStore, lease: Lease) -> bool:
+    return await store.stage(lease, "w", ItemState.ITEM_STATE_TRANSCRIBING, "Title", 2000)
+
+
+async def states(store: BatchStore, batch_id: str) -> list[str]:
+    stored = await store.batch(USER, batch_id, with_items=True)
+    names = [ItemState.Name(item.state).removeprefix("ITEM_STATE_") for item in stored.batch.items]
+    return [BatchState.Name(stored.batch.state).removeprefix("BATCH_STATE_"), *names]
+
+
+async def all_events(store: BatchStore, batch_id: str) -> list[StoredEvent]:
+    return await store.events(USER, Batch(batch_id=batch_id), 0, 1000)
+
+
+async def test_one_item_from_create_to_success(store: BatchStore) -> None:
+    """An item goes pending, transcribing, succeeded, and each change is one dense revision."""
+    batch_id = await store.create(USER, new_batch(total=1))
+    (lease,) = await claim(store)
+    assert await begin(store, lease)
+    assert await succeed(store, lease)
+    assert await states(store, batch_id) == ["SUCCEEDED", "SUCCEEDED"]
+    events = await all_events(store, batch_id)
+    assert [event.revision for event in events] == list(range(1, len(events) + 1))
+    assert all(
+        sum((e.tally.pending, e.tally.fetching, e.tally.transcribing, e.tally.waiting_retry))
+        + e.tally.ended
+        == e.tally.total
+        for e in events
+    )
+    item = (await store.batch(USER, batch_id, with_items=True)).batch.items[0]
+    assert (item.attempt_count, item.title, item.audio_duration.seconds) == (1, "Title", 2)
+    assert item.transcription_id.startswith("trans_")
+
+
+async def test_request_id_is_replayed_and_guarded(store: BatchStore) -> None:
+    """The same request_id gives the same batch; another body under it is refused."""
+    first = await store.create(USER, new_batch(request_id="r", body=b"a"))
+    assert await store.create(USER, new_batch(request_id="r", body=b"a")) == first
+    with pytest.raises(RequestIdReused):
+        await store.create(USER, new_batch(request_id="r", body=b"b"))
+    assert await store.batch_ids(USER, "", 10) == [first]
+
+
+async def test_other_users_batches_do_not_exist(store: BatchStore) -> None:
+    """A batch is found under its own user only."""
+    batch_id = await store.create(USER, new_batch())
+    with pytest.raises(NotFound):
+        await store.batch("bob", batch_id, with_items=False)
+    with pytest.raises(NotFound):
+        await store.cancel("bob", batch_id, [])
+
+
+async def test_claim_respects_slots_and_places(store: BatchStore) -> None:
+    """A transcriber never holds more than its slots, nor a batch more than max_concurrent."""
+    await store.create(USER, new_batch(total=9, max_concurrent=3))
+    assert len(await claim(store, count=9, slots=2)) == 2
+    assert len(await claim(store, count=9, slots=2)) == 0
+    assert len(await claim(store, count=9, worker="w2")) == 1
+    assert len(await claim(store, count=9, worker="w3")) == 0
+
+
+async def test_claim_is_replayed_by_its_id(store: BatchStore) -> None:
+    """A claim whose answer was lost gives the same leases again, not more."""
+    await store.create(USER, new_batch(total=5))
+    first = await store.claim("op", "w1", 10, 2)
+    again = await store.claim("op", "w1", 10, 2)
+    assert [lease.item_id for lease in first] == [lease.item_id for lease in again]
+
+
+async def test_serial_batch_keeps_order_over_a_retry(store: BatchStore) -> None:
+    """With parallel=false an item that waits for its retry keeps the place."""
+    batch_id = await store.create(USER, new_batch(parallel=False, max_concurrent=1))
+    (lease,) = await claim(store, count=2)
+    assert await begin(store, lease)
+    await store.release(lease, Release.RETRY, 60_000, ItemError(reason="X"))
+    assert await claim(store) == []
+    assert await states(store, batch_id) == ["RUNNING", "WAITING_RETRY", "PENDING"]
+
+
+async def test_waiting_item_frees_its_place_and_comes_back(store: BatchStore) -> None:
+    """A parallel batch goes on while an item waits; the item is ready again when its time comes."""
+    await store.create(USER, new_batch(max_concurrent=1))
+    (first,) = await claim(store)
+    await store.release(first, Release.RETRY, 1, ItemError(reason="X"))
+    (second,) = await claim(store)
+    assert await succeed(store, second)
+    (last,) = await claim(store)
+    assert {second.item_id, last.item_id} >= {first.item_id}
+    assert last.item_id != second.item_id
+
+
+async def test_stale_epoch_is_refused(store: BatchStore) -> None:
+    """After an item was given back and claimed again, nothing the old lease writes counts."""
+    batch_id = await store.create(USER, new_batch(total=1))
+    (old,) = await claim(store)
+    assert await begin(store, old)
+    await store.release(old, Release.BACK, 0)
+    (new,) = await claim(store, worker="w2")
+    assert new.epoch == old.epoch + 1
+    assert not await begin(store, old)
+    assert not await succeed(store, old)
+    assert not await store.release(old, Release.RETRY, 0)
+    assert await store.renew([old, new]) == [Renewal.STALE, Renewal.OK]
+    assert await succeed(store, new)
+    assert await succeed(store, new), "a replay of the end is OK"
+    assert (await store.batch(USER, batch_id, with_items=True)).batch.items[0].attempt_count == 1
+
+
+async def test_first_failure_skips_the_unstarted(store: BatchStore) -> None:
+    """continue_on_error=false skips what has not started; what has keeps its attempts."""
+    batch_id = await store.create(
+        USER, new_batch(total=4, max_concurrent=2, continue_on_error=False)
+    )
+    first, second = await claim(store, count=4)
+    assert await begin(store, first)
+    assert await fail(store, first)
+    assert await states(store, batch_id) == ["RUNNING", "FAILED", "PENDING", "SKIPPED", "SKIPPED"]
+    assert await succeed(store, second)
+    assert (await states(store, batch_id))[0] == "PARTIALLY_SUCCEEDED"
+
+
+async def test_cancel_ends_waiting_items_and_flags_running_ones(store: BatchStore) -> None:
+    """Cancelling ends what waits at once; a running item is told and ends CANCELLED."""
+    batch_id = await store.create(USER, new_batch(total=3, max_concurrent=1))
+    (lease,) = await claim(store)
+    assert await begin(store, lease)
+    await store.cancel(USER, batch_id, [])
+    await store.cancel(USER, batch_id, [])
+    assert await states(store, batch_id) == ["CANCELLING", "TRANSCRIBING", "CANCELLED", "CANCELLED"]
+    assert await store.renew([lease]) == [Renewal.CANCEL]
+    assert await store.release(lease, Release.BACK, 0)
+    assert (await states(store, batch_id))[:2] == ["CANCELLED", "CANCELLED"]
+
+
+async def test_cancel_loses_against_a_result(store: BatchStore) -> None:
+    """A result that arrives after the request to cancel still counts."""
+    batch_id = await store.create(USER, new_batch(total=1))
+    (lease,) = await claim(store)
+    await store.cancel(USER, batch_id, [lease.item_id])
+    assert await succeed(store, lease)
+    assert await states(store, batch_id) == ["SUCCEEDED", "SUCCEEDED"]
+
+
+async def test_users_share_fairly(store: BatchStore) -> None:
+    """A user with one item does not wait behind another user's long batch."""
+    await store.create(USER, new_batch(total=50, max_concurrent=10))
+    await claim(store, count=5, slots=50)
+    await store.create("bob", new_batch(total=1))
+    users = [lease.user for lease in await claim(store, count=2, slots=50)]
+    assert "bob" in users
+
+
+async def test_reap_gives_an_item_back_without_an_attempt(
+    store: BatchStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease that ran out makes the item pending again, with no attempt used."""
+    monkeypatch.setattr("gateway.store.batch_store.LEASE_MS", 0)
+    batch_id = await store.create(USER, new_batch(total=1))
+    (lease,) = await claim(store)
+    assert await begin(store, lease)
+    await store.reap()
+    await store.reap()
+    assert await states(store, batch_id) == ["RUNNING", "PENDING"]
+    (again,) = await claim(store)
+    assert (again.epoch, again.attempts) == (2, 0)
+
+
+async def test_expired_batch_leaves_nothing(store: BatchStore, redis_url: str) -> None:
+    """Retention removes the batch, its items, events and transcripts."""
+    new = new_batch(total=1)
+    batch_id = await store.create(USER, NewBatch(new.batch, new.items, keep_ms=1))
+    (lease,) = await claim(store)
+    await store.put_transcript(USER, "trans_1", b"blob")
+    outcome = BatchItem(transcription_id="trans_1")
+    assert await store.finish(lease, ItemState.ITEM_STATE_SUCCEEDED, outcome)
+    while await store.reap() != (0, 1):
+        pass
+    with pytest.raises(NotFound):
+        await store.batch(USER, batch_id, with_items=False)
+    redis = connect(redis_url)
+    left = {name.decode() for name in await redis.keys("{bs}:u:*")}
+    await redis.aclose()
+    assert left == set()
