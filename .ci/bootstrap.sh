@@ -56,8 +56,8 @@ install_with_pip() {
 
 python=$(find_python)
 if ! is_new_enough "$VENV/bin/python"; then
-    echo "Setting up $VENV with $("$python" --version); the first time this takes a minute or two."
     make_venv
+    echo "Setting up $VENV with $("$python" --version); the first time this takes a minute or two."
 fi
 if command -v uv >/dev/null; then
     install_with_uv
