@@ -57,9 +57,10 @@ fmt: $(READY) ## Format code and protos.
 proto: $(READY) ## Generate the stubs from the protos.
 	rm -rf $(STUBS) && mkdir -p $(STUBS)
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
-	  --python_out=$(STUBS) --mypy_out=$(STUBS) $(PROTOS)
+	  --python_out=$(STUBS) --mypy_out=quiet:$(STUBS) $(PROTOS)
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
-	  --grpc_python_out=$(STUBS) --mypy_grpc_out=only_async:$(STUBS) $(SERVICES)
+	  --grpc_python_out=$(STUBS) --mypy_grpc_out=quiet,only_async:$(STUBS) $(SERVICES)
+	touch $(addsuffix py.typed,$(sort $(dir $(PROTOS:protos/%=$(STUBS)/%))))
 
 proto-check: $(READY) ## Fail if the committed stubs are not those of the protos.
 	@$(MAKE) --silent proto STUBS=.cache/stubs
