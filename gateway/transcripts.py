@@ -1,0 +1,202 @@
+"""A transcript at rest, in pages, and as a file.
+
+Pure functions on ``batchscribe.v1.Transcript``. Nothing here trusts its text: it was spoken, titled
+and published by strangers.
+"""
+
+import base64
+import re
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from batchscribe.v1.batch_service_pb2 import (
+    TRANSCRIPT_FORMAT_JSON,
+    TRANSCRIPT_FORMAT_JSONL,
+    TRANSCRIPT_FORMAT_SRT,
+    TRANSCRIPT_FORMAT_TXT,
+    TRANSCRIPT_FORMAT_UNSPECIFIED,
+    TRANSCRIPT_FORMAT_VTT,
+    TranscriptFormat,
+)
+from batchscribe.v1.transcript_pb2 import Segment, Transcript
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from gateway import subtitles
+from gateway.errors import InvalidRequest, Violation
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+DEFAULT_PAGE_SIZE = 500
+MAX_PAGE_SIZE = 2000
+DEFAULT_LINE_LENGTH = 42
+LINE_LENGTHS = range(16, 201)
+DEFAULT_LINE_COUNT = 2
+LINE_COUNTS = range(1, 5)
+
+_MAX_TITLE_BYTES = 180  # A file name has at most 255, its id and ending included.
+_MAX_ID_BYTES = 60
+
+_RESERVED = re.compile(r'[/\\:*?"<>|]')
+
+# Written without spaces between words.
+_UNSPACED_LANGUAGES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file: its bytes (UTF-8), its media type, and a name that is safe on any file system."""
+
+    data: bytes
+    media_type: str
+    file_name: str
+
+
+def pack(transcript: Transcript) -> bytes:
+    """Return the transcript as it is stored."""
+    return zstd.compress(transcript.SerializeToString())
+
+
+def unpack(packed: bytes) -> Transcript:
+    """Return the transcript that ``pack`` was given."""
+    return Transcript.FromString(zstd.decompress(packed))
+
+
+def page(transcript: Transcript, page_size: int, page_token: str) -> tuple[Transcript, str]:
+    """Return the page of segments that ``page_token`` starts, with the token of the next.
+
+    ``page_size`` as in GetTranscriptRequest. Raises InvalidRequest for a negative size and for a
+    token of another transcript.
+    """
+    if page_size < 0:
+        raise _invalid("page_size", "PAGE_SIZE_NEGATIVE", "A page size is 0 (meaning 500) or more.")
+    start = _start_of_page(transcript.transcription_id, page_token)
+    end = start + min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+    if start == 0 and end >= len(transcript.segments):
+        return transcript, ""
+    part = Transcript()
+    part.CopyFrom(transcript)
+    del part.segments[end:]
+    del part.segments[:start]
+    part.text = _joined(part.segments, transcript.language_code)
+    more = end < len(transcript.segments)
+    return part, _page_token(transcript.transcription_id, end) if more else ""
+
+
+def export(
+    transcript: Transcript,
+    file_format: "TranscriptFormat.ValueType",
+    max_line_length: int = 0,
+    max_line_count: int = 0,
+) -> Exported:
+    """Return the transcript as a file; the limits are for subtitles, 0 means their default.
+
+    Raises InvalidRequest for an unknown format and for limits out of range.
+    """
+    if file_format not in _WRITERS:
+        raise _invalid("format", "FORMAT_UNKNOWN", "Use one of TXT, SRT, VTT, JSON, JSONL.")
+    layout = subtitles.Layout(
+        _in_range("max_line_length", max_line_length or DEFAULT_LINE_LENGTH, LINE_LENGTHS),
+        _in_range("max_line_count", max_line_count or DEFAULT_LINE_COUNT, LINE_COUNTS),
+    )
+    ending, media_type, write = _WRITERS[file_format]
+    return Exported(
+        write(transcript, layout).encode(), media_type, f"{_file_stem(transcript)}.{ending}"
+    )
+
+
+def _start_of_page(transcription_id: str, page_token: str) -> int:
+    if not page_token:
+        return 0
+    try:
+        owner, _, start = base64.urlsafe_b64decode(page_token).decode().rpartition(":")
+        if owner == transcription_id and start.isascii() and start.isdigit():
+            return int(start)
+    except ValueError:
+        pass  # Neither base64 nor UTF-8: no token of ours.
+    raise _invalid(
+        "page_token",
+        "PAGE_TOKEN_INVALID",
+        "Use the next_page_token of this transcript's page before, or none to start again.",
+    )
+
+
+def _page_token(transcription_id: str, start: int) -> str:
+    return base64.urlsafe_b64encode(f"{transcription_id}:{start}".encode()).decode()
+
+
+def _joined(segments: Iterable[Segment], language_code: str) -> str:
+    space = "" if language_code in _UNSPACED_LANGUAGES else " "
+    return space.join(segment.text.strip() for segment in segments)
+
+
+def _in_range(path: str, value: int, allowed: range) -> int:
+    if value not in allowed:
+        sentence = f"{value} is not in {allowed.start} to {allowed.stop - 1}; 0 means the default."
+        raise _invalid(path, "VALUE_OUT_OF_RANGE", sentence)
+    return value
+
+
+def _invalid(path: str, reason: str, description: str) -> InvalidRequest:
+    return InvalidRequest([Violation(path, reason, description)])
+
+
+def _txt(transcript: Transcript, _: subtitles.Layout) -> str:
+    lines = (subtitles.one_line(segment.text) for segment in transcript.segments)
+    return "".join(f"{line}\n" for line in lines if line)
+
+
+def _srt(transcript: Transcript, layout: subtitles.Layout) -> str:
+    return subtitles.srt(subtitles.cues(transcript.segments, layout))
+
+
+def _vtt(transcript: Transcript, layout: subtitles.Layout) -> str:
+    return subtitles.vtt(subtitles.cues(transcript.segments, layout))
+
+
+def _json(transcript: Transcript, _: subtitles.Layout) -> str:
+    return _proto_json(transcript, indent=2) + "\n"
+
+
+def _jsonl(transcript: Transcript, _: subtitles.Layout) -> str:
+    return "".join(_proto_json(segment) + "\n" for segment in transcript.segments)
+
+
+def _proto_json(message: Message, indent: int | None = None) -> str:
+    return json_format.MessageToJson(
+        message, always_print_fields_with_no_presence=True, indent=indent, ensure_ascii=False
+    )
+
+
+_Writer = Callable[[Transcript, subtitles.Layout], str]
+
+# Ending, media type, writer.
+_WRITERS: Mapping["TranscriptFormat.ValueType", tuple[str, str, _Writer]] = {
+    TRANSCRIPT_FORMAT_UNSPECIFIED: ("txt", "text/plain; charset=utf-8", _txt),
+    TRANSCRIPT_FORMAT_TXT: ("txt", "text/plain; charset=utf-8", _txt),
+    TRANSCRIPT_FORMAT_SRT: ("srt", "application/x-subrip", _srt),
+    TRANSCRIPT_FORMAT_VTT: ("vtt", "text/vtt", _vtt),
+    TRANSCRIPT_FORMAT_JSON: ("json", "application/json", _json),
+    TRANSCRIPT_FORMAT_JSONL: ("jsonl", "application/x-ndjson", _jsonl),
+}
+
+
+def _file_stem(transcript: Transcript) -> str:
+    title = _safe(transcript.source.title, _MAX_TITLE_BYTES)
+    identity = _safe(transcript.source.source_id or transcript.transcription_id, _MAX_ID_BYTES)
+    return f"{title} [{identity}]" if title else f"[{identity}]"
+
+
+def _safe(text: str, max_bytes: int) -> str:
+    """Return what may stand in a file name: no separators, no reserved or unseen characters."""
+    seen = "".join(
+        char if char.isprintable() else " " for char in unicodedata.normalize("NFC", text)
+    )
+    kept = " ".join(_RESERVED.sub("_", seen).split())
+    # A leading dot hides a file, a leading dash makes it an option.
+    return kept.encode()[:max_bytes].decode(errors="ignore").lstrip(".- ").rstrip(". ")
