@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import AsyncGenerator, Iterable, Iterator
 
-from batchscribe.client import discovery
+from batchscribe.client import discovery, errors
 from batchscribe.client.client import Client
 from batchscribe.client.states import ENDED_ITEM_STATES, BatchPicture
 from batchscribe.v1 import batch_pb2, transcript_pb2
@@ -32,6 +32,8 @@ def transcribe(
     loop early leaves the batch running. Raises the exceptions of ``batchscribe.client.errors``.
     """
     found = discovery.find(server, api_key)
+    if found is None:
+        raise errors.Unavailable(discovery.NO_SERVER)
     ended: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
     loop = asyncio.new_event_loop()
     task = loop.create_task(_collect(ended, found, list(videos), options))

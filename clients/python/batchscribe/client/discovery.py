@@ -7,15 +7,18 @@
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-
-from batchscribe.client.client import DEFAULT_SERVER
 
 SERVER_VARIABLE = "BATCHSCRIBE_SERVER"
 API_KEY_VARIABLE = "BATCHSCRIBE_API_KEY"
+DATA_DIR_VARIABLE = "BATCHSCRIBE_DATA_DIR"
 LOCK_NAME = "lock"
 CLIENT_FILE_NAME = "client.json"
+NO_SERVER = (
+    "There is no Batchscribe server here. Start one with `batchscribe up`, "
+    f"or name one in {SERVER_VARIABLE}."
+)
 
 
 @dataclass(frozen=True)
@@ -29,24 +32,21 @@ class Server:
 
 
 def default_data_dir() -> Path:
-    """Return the directory of ``batchscribe up``, by the XDG rules."""
+    """Return the data directory of ``batchscribe up``: BATCHSCRIBE_DATA_DIR, or by XDG's rules."""
+    if path := os.environ.get(DATA_DIR_VARIABLE):
+        return Path(path)
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(home) / "batchscribe"
 
 
-def find(address: str | None = None, api_key: str | None = None) -> Server:
-    """Return the server to talk to, ``DEFAULT_SERVER`` if nothing names another."""
-    local = running()
+def find(address: str | None = None, api_key: str | None = None) -> Server | None:
+    """Return the server to talk to, or None if nothing names one."""
     address = address or os.environ.get(SERVER_VARIABLE)
     api_key = api_key or os.environ.get(API_KEY_VARIABLE)
+    local = running()
     if local and address in (None, local.address):
-        return Server(local.address, api_key or local.api_key, local.http, local.redis_url)
-    return Server(address or DEFAULT_SERVER, api_key or "")
-
-
-def is_named(address: str | None = None) -> bool:
-    """True if the caller, the environment or a running ``batchscribe up`` names a server."""
-    return bool(address or os.environ.get(SERVER_VARIABLE) or running())
+        return replace(local, api_key=api_key or local.api_key)
+    return Server(address, api_key or "") if address else None
 
 
 def running(data_dir: Path | None = None) -> Server | None:
@@ -66,6 +66,11 @@ def write(data_dir: Path, server: Server) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump(asdict(server), file)
+
+
+def forget(data_dir: Path) -> None:
+    """Undo ``write``."""
+    (data_dir / CLIENT_FILE_NAME).unlink(missing_ok=True)
 
 
 def _is_locked(path: Path) -> bool:

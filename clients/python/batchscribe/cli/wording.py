@@ -1,0 +1,68 @@
+"""How things are said on a terminal: durations, names, errors.
+
+Titles and messages come from strangers; what is printed is stripped of control characters first.
+"""
+
+import re
+import unicodedata
+
+from batchscribe.client.errors import BatchscribeError, Unauthenticated, Unavailable
+from batchscribe.v1 import batch_pb2
+
+_FIELD_OF_VIDEO = re.compile(r"^videos\[(\d+)\]")
+
+
+def printable(text: str) -> str:
+    """Return ``text`` on one line, without anything a terminal would obey."""
+    spaced = " ".join(text.split())
+    return "".join(c for c in spaced if not unicodedata.category(c).startswith("C"))
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as ``m:ss`` or ``h:mm:ss``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def state_of(item: batch_pb2.BatchItem) -> str:
+    name = batch_pb2.ItemState.Name(item.state)
+    return name.removeprefix("ITEM_STATE_").lower().replace("_", " ")
+
+
+def state_of_batch(batch: batch_pb2.Batch) -> str:
+    name = batch_pb2.BatchState.Name(batch.state)
+    return name.removeprefix("BATCH_STATE_").lower().replace("_", " ")
+
+
+def name_of(item: batch_pb2.BatchItem) -> str:
+    """Return the title once known, else the address."""
+    return printable(item.title or item.url)
+
+
+def why_failed(item: batch_pb2.BatchItem) -> str:
+    """Return what went wrong and what can be done, or an empty string."""
+    return printable(f"{item.error.message} {item.error.hint}")
+
+
+def explain(error: BatchscribeError, urls: list[str] | None = None) -> str:
+    """Return an error as a sentence with a hint, and a line for each bad field."""
+    lines = [printable(error.message), *_violations(error, urls or [])]
+    if isinstance(error, Unavailable):
+        lines.append("Is the server running, and is its address right? See `batchscribe doctor`.")
+    if isinstance(error, Unauthenticated):
+        lines.append("Give the server's key with --api-key or BATCHSCRIBE_API_KEY.")
+    return "\n".join(lines)
+
+
+def _violations(error: BatchscribeError, urls: list[str]) -> list[str]:
+    return [
+        printable(f"  {_place(bad.field, urls)}: {bad.description}") for bad in error.violations
+    ]
+
+
+def _place(field: str, urls: list[str]) -> str:
+    video = _FIELD_OF_VIDEO.match(field)
+    if video and int(video[1]) < len(urls):
+        return f"{field} ({urls[int(video[1])]})"
+    return field

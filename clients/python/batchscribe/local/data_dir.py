@@ -1,0 +1,70 @@
+"""The data directory of a stack: one stack at a time, one key, one place for each thing.
+
+The lock is held by the supervisor and by Redis, so a new stack never meets the old one's writer.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchscribe.client import discovery
+from batchscribe.local.child import StackError
+
+_POLL_SECONDS = 0.05
+# What a Redis whose supervisor was killed needs to vanish.
+_TAKEOVER_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """A locked data directory; ``lock`` is the descriptor that holds the lock."""
+
+    path: Path
+    lock: int
+
+    @property
+    def redis(self) -> Path:
+        return self.path / "redis"
+
+    def log_of(self, name: str) -> Path:
+        return self.path / "logs" / f"{name}.log"
+
+    def api_key(self) -> str:
+        """Return the key of this directory, made when first asked for."""
+        path = self.path / "api_key"
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(f"local_{secrets.token_hex(24)}")
+        return path.read_text()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[DataDir]:
+    """Hold ``path`` for one stack; StackError if another one runs on it."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (path / discovery.LOCK_NAME).open("w") as file:
+        if not _take(file.fileno()):
+            raise StackError(
+                f"Another `batchscribe up` runs on {path}. Use it, stop it, "
+                "or give this one its own --data-dir."
+            )
+        yield DataDir(path, file.fileno())
+
+
+def _take(descriptor: int) -> bool:
+    deadline = time.monotonic() + _TAKEOVER_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        else:
+            return True
