@@ -16,7 +16,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
   --no-annotate --no-header pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check fmt lint types contract breaking proto proto-check lock upgrade-yt-dlp
+.PHONY: help demo test test-all check fmt lint types contract breaking proto proto-check docs lock upgrade-yt-dlp
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -65,6 +65,9 @@ proto: $(READY) ## Generate the stubs from the protos.
 proto-check: $(READY) ## Fail if the committed stubs are not those of the protos.
 	@$(MAKE) --silent proto STUBS=.cache/stubs
 	diff --recursive --exclude __pycache__ $(STUBS) .cache/stubs
+
+docs: $(READY) ## Write the page of settings from the code.
+	$(BIN)/python -m tests.architecture.settings_page > docs/settings.md
 
 lock: $(READY) ## Write the lock files anew from pyproject.toml; UPGRADE="--upgrade" moves everything.
 	$(LOCK) $(UPGRADE) --extra dev --output-file requirements.lock

@@ -1,11 +1,13 @@
 """Makes the sample clips that are committed beside this file, from ``texts.json``.
 
-Run it again only to change a clip: ``python samples/make.py``. It needs Debian's ``flite`` for the
-voice; everything else is PyAV. The container and its codecs follow from a file's name.
+Run it again only to change a clip: ``python samples/make.py [FOLDER]``. It needs Debian's
+``flite`` for the voice; everything else is PyAV. The container and its codecs follow from a file's
+name.
 """
 
 import json
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
@@ -98,11 +100,11 @@ def make_spoken(path: Path, title: str, speech_path: Path) -> None:
         write_speech(out, audio, speech)
 
 
-def main() -> None:
+def main(folder: Path) -> None:
     clips = json.loads((HERE / "texts.json").read_text())
     with tempfile.TemporaryDirectory() as scratch:
         for name, clip in clips.items():
-            path = HERE / name
+            path = folder / name
             if clip["audio"]:
                 speech_path = Path(scratch) / f"{name}.wav"
                 speak(clip["text"], clip["voice"], speech_path)
@@ -113,4 +115,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)

@@ -1,6 +1,11 @@
 """The committed samples are what the tests and the demo take them for."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import av
+import pytest
 
 from tests.conftest import Sample
 
@@ -16,3 +21,18 @@ def test_titles_and_tracks_are_as_told(samples: dict[str, Sample]) -> None:
         with av.open(str(clip.path)) as media:
             assert media.metadata["title"] == clip.title
             assert bool(media.streams.audio) is clip.audio
+
+
+@pytest.mark.needs_flite
+def test_the_script_makes_them(samples: dict[str, Sample], tmp_path: Path) -> None:
+    """The committed script makes every clip, as long as the committed one."""
+    script = samples["train.mp3"].path.with_name("make.py")
+    subprocess.run([sys.executable, script, tmp_path], check=True, stdout=subprocess.DEVNULL)
+    for name, clip in samples.items():
+        assert seconds(tmp_path / name) == pytest.approx(seconds(clip.path), abs=0.1)
+
+
+def seconds(path: Path) -> float:
+    with av.open(str(path)) as media:
+        assert media.duration is not None
+        return media.duration / av.time_base

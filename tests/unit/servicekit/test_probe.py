@@ -1,0 +1,28 @@
+"""The health probe of the images tells a serving server from any other."""
+
+import asyncio
+
+import grpc
+
+from servicekit.probe import is_serving
+from servicekit.serve import Health
+from tests.support import free_port
+
+
+async def test_a_server_is_healthy_while_it_serves() -> None:
+    """The probe is true while the server says SERVING, and false from the start of its drain."""
+    server, health = grpc.aio.server(), Health([])
+    health.add_to(server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    answers = []
+    for serving in (True, False):
+        await health.set_serving(serving)
+        answers.append(await asyncio.to_thread(is_serving, address))
+    await server.stop(0)
+    assert answers == [True, False]
+
+
+def test_nobody_is_not_healthy() -> None:
+    """The probe of a port that nothing listens on is false, not an error."""
+    assert not is_serving(f"127.0.0.1:{free_port()}")
