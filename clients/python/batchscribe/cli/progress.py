@@ -4,14 +4,13 @@ import time
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
-
 from batchscribe.cli.overview import Overview
 from batchscribe.cli.wording import clock, name_of, state_of, why_failed
 from batchscribe.client.states import ENDED_ITEM_STATES
 from batchscribe.v1 import batch_pb2
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 _NAME_WIDTH = 38
 _FEW_ITEMS = 15

@@ -3,13 +3,10 @@
 Titles and messages come from strangers; what is printed is stripped of control characters first.
 """
 
-import re
 import unicodedata
 
 from batchscribe.client.errors import BatchscribeError, Unauthenticated, Unavailable
 from batchscribe.v1 import batch_pb2
-
-_FIELD_OF_VIDEO = re.compile(r"^videos\[(\d+)\]")
 
 
 def printable(text: str) -> str:
@@ -45,24 +42,12 @@ def why_failed(item: batch_pb2.BatchItem) -> str:
     return printable(f"{item.error.message} {item.error.hint}")
 
 
-def explain(error: BatchscribeError, urls: list[str] | None = None) -> str:
+def explain(error: BatchscribeError) -> str:
     """Return an error as a sentence with a hint, and a line for each bad field."""
-    lines = [printable(error.message), *_violations(error, urls or [])]
+    lines = [printable(error.message)]
+    lines += [printable(f"- {bad.field}: {bad.description}") for bad in error.violations]
     if isinstance(error, Unavailable):
         lines.append("Is the server running, and is its address right? See `batchscribe doctor`.")
     if isinstance(error, Unauthenticated):
         lines.append("Give the server's key with --api-key or BATCHSCRIBE_API_KEY.")
     return "\n".join(lines)
-
-
-def _violations(error: BatchscribeError, urls: list[str]) -> list[str]:
-    return [
-        printable(f"  {_place(bad.field, urls)}: {bad.description}") for bad in error.violations
-    ]
-
-
-def _place(field: str, urls: list[str]) -> str:
-    video = _FIELD_OF_VIDEO.match(field)
-    if video and int(video[1]) < len(urls):
-        return f"{field} ({urls[int(video[1])]})"
-    return field

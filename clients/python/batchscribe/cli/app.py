@@ -1,0 +1,255 @@
+"""The commands and their options; what they do is in the modules beside this one.
+
+Exit code 0: all is well. 1: a video or the command failed. 2: it was called the wrong way.
+130: it was interrupted.
+"""
+
+import asyncio
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from batchscribe.cli import delivery, inspect, jobs, session
+from batchscribe.cli.files import TranscriptFolder
+from batchscribe.cli.options import (
+    BatchArgument,
+    DataDirOption,
+    FolderOption,
+    FormatOption,
+    JsonOption,
+    KeyOption,
+    ServerOption,
+)
+from batchscribe.cli.wording import explain
+from batchscribe.client import discovery
+from batchscribe.client.errors import BatchscribeError, InvalidRequest
+from batchscribe.local.child import StackError
+from batchscribe.v1 import batch_pb2
+from rich.console import Console
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Transcribe many videos with one request.",
+)
+on_stderr = Console(stderr=True)
+on_stdout = Console()
+
+_TASKS = (batch_pb2.TRANSCRIBE_TASK_TRANSCRIBE, batch_pb2.TRANSCRIBE_TASK_TRANSLATE)
+
+
+@app.command()
+def up(
+    data_dir: DataDirOption = None,
+    model: Annotated[str, typer.Option(help="The model to serve.")] = "base",
+    port: Annotated[int, typer.Option(help="Port of gRPC; 0 takes a free one.")] = 50051,
+    http_port: Annotated[int, typer.Option(help="Port of HTTP; 0 takes a free one.")] = 8080,
+    transcribers: Annotated[int, typer.Option(min=1, help="How many transcribers to run.")] = 1,
+    media_root: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="A folder of local media.")
+    ] = None,
+    redis_url: Annotated[
+        str, typer.Option(envvar="BATCHSCRIBE_REDIS_URL", help="Use this Redis, start none.")
+    ] = "",
+) -> None:
+    """Run everything on this machine, in the foreground, until Ctrl-C."""
+    from batchscribe.local.plan import StackSettings
+    from batchscribe.local.stack import running
+
+    settings = StackSettings(
+        data_dir=data_dir or discovery.default_data_dir(),
+        model=model,
+        port=port,
+        http_port=http_port,
+        transcribers=transcribers,
+        media_root=media_root,
+        redis_url=redis_url,
+    )
+
+    async def stay() -> None:
+        async with running(settings, partial(session.say, on_stderr)) as server:
+            session.say(
+                on_stderr, f"Ready. gRPC on {server.address}, HTTP on http://{server.http}."
+            )
+            session.say(on_stderr, f"Data, key and logs are in {settings.data_dir}. Ctrl-C stops.")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                session.say(on_stderr, "Stopping: what runs goes on when you start again.")
+
+    try:
+        session.run(stay())
+    except KeyboardInterrupt:
+        session.say(on_stderr, "Stopped.")
+
+
+@app.command()
+def transcribe(
+    urls: Annotated[list[str] | None, typer.Argument(metavar="URL...")] = None,
+    file: Annotated[
+        typer.FileText | None,
+        typer.Option("-f", "--file", help="A file with an address on each line; - reads stdin."),
+    ] = None,
+    language: Annotated[str, typer.Option(help="Spoken language, or auto.")] = "auto",
+    model: Annotated[str, typer.Option(help="The model; default is the server's.")] = "",
+    file_format: FormatOption = "txt",
+    output: FolderOption = None,
+    translate: Annotated[bool, typer.Option("--translate", help="Into English.")] = False,
+    words: Annotated[bool, typer.Option("--words", help="A time for every word (json).")] = False,
+    max_concurrent: Annotated[int, typer.Option(min=0, help="How many at a time.")] = 0,
+    server: ServerOption = None,
+    api_key: KeyOption = None,
+    json_lines: JsonOption = False,
+) -> None:
+    """Transcribe videos and wait for them; without a server one is started for the job."""
+    folder = TranscriptFolder(output, file_format) if output else None
+    wanted = _missing(_all_urls(urls, file), folder)
+    task = _TASKS[translate]
+    defaults = batch_pb2.TranscribeOptions(word_timestamps=words, task=task)
+    job = jobs.Job(
+        videos=[batch_pb2.VideoSpec(url=url, language=language, model=model) for url in wanted],
+        options=batch_pb2.BatchOptions(max_concurrent=max_concurrent, defaults=defaults),
+        file_format=file_format,
+        folder=folder,
+        json_lines=json_lines,
+    )
+
+    async def work() -> bool:
+        target = session.Target(server, api_key)
+        async with session.connected_or_embedded(target, model, on_stderr) as here:
+            return await jobs.carry_out(job, here, on_stderr)
+
+    if wanted and not session.run(work()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def watch(
+    batch_id: BatchArgument,
+    server: ServerOption = None,
+    api_key: KeyOption = None,
+    json_lines: JsonOption = False,
+) -> None:
+    """Follow a batch until it ends."""
+
+    async def work() -> bool:
+        async with session.connected(session.Target(server, api_key)) as client:
+            return await jobs.look_on(session.Session(client), batch_id, on_stderr, json_lines)
+
+    if not session.run(work()):
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_batches(
+    limit: Annotated[int, typer.Option(min=1, help="The most batches to list.")] = 20,
+    server: ServerOption = None,
+    api_key: KeyOption = None,
+    json_lines: JsonOption = False,
+) -> None:
+    """List your batches, newest first."""
+
+    async def work() -> None:
+        async with session.connected(session.Target(server, api_key)) as client:
+            await inspect.show_batches(client, on_stdout, limit, json_lines)
+
+    session.run(work())
+
+
+@app.command()
+def get(
+    batch_id: Annotated[str, typer.Argument(metavar="BATCH_ID|TRANSCRIPT_ID")],
+    file_format: FormatOption = "txt",
+    output: FolderOption = None,
+    server: ServerOption = None,
+    api_key: KeyOption = None,
+    json_lines: JsonOption = False,
+) -> None:
+    """Show a batch, or with -o fetch its transcripts; of a transcript's id, print the text."""
+    folder = TranscriptFolder(output, file_format) if output else None
+
+    async def work() -> None:
+        async with session.connected(session.Target(server, api_key)) as client:
+            if batch_id.startswith("trans_"):
+                text = await client.export(batch_id, file_format)
+                print(text.decode().rstrip("\n"))
+                return
+            batch = await client.get_batch(batch_id)
+            if folder:
+                await delivery.Delivery(client, file_format, folder, json_lines).take_all(batch)
+            else:
+                inspect.show_batch(batch, on_stdout, json_lines)
+
+    session.run(work())
+
+
+@app.command()
+def cancel(
+    batch_id: BatchArgument,
+    server: ServerOption = None,
+    api_key: KeyOption = None,
+    json_lines: JsonOption = False,
+) -> None:
+    """Stop a batch; what has ended stays."""
+
+    async def work() -> None:
+        async with session.connected(session.Target(server, api_key)) as client:
+            inspect.show_batch(await client.cancel(batch_id), on_stdout, json_lines)
+
+    session.run(work())
+
+
+@app.command()
+def models(
+    server: ServerOption = None, api_key: KeyOption = None, json_lines: JsonOption = False
+) -> None:
+    """List the models that can be asked for."""
+
+    async def work() -> None:
+        async with session.connected(session.Target(server, api_key)) as client:
+            inspect.show_models(await client.models(), on_stdout, json_lines)
+
+    session.run(work())
+
+
+def run_app() -> None:
+    """Run the command line; what goes wrong is said in words, never as a traceback."""
+    try:
+        app()
+    except InvalidRequest as error:
+        _fail(explain(error), code=2)
+    except BatchscribeError as error:
+        _fail(explain(error), code=1)
+    except ModuleNotFoundError as error:
+        _fail(f'This needs {error.name}: pip install "batchscribe[local]"', code=1)
+    except StackError as error:
+        _fail(str(error), code=1)
+    except session.Misuse as error:
+        _fail(str(error), code=2)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    session.say(on_stderr, message)
+    sys.exit(code)
+
+
+def _all_urls(urls: list[str] | None, file: typer.FileText | None) -> list[str]:
+    lines = [line.strip() for line in file or ()]
+    given = [*(urls or []), *(line for line in lines if line and not line.startswith("#"))]
+    if not given:
+        raise session.Misuse("Give at least one address, or a file of them with -f.")
+    return given
+
+
+def _missing(urls: list[str], folder: TranscriptFolder | None) -> list[str]:
+    """Leave out what ``folder`` holds already, and say so."""
+    missing = []
+    for url in urls:
+        if folder and (path := folder.find(url)):
+            session.say(on_stderr, f"already there  {path}")
+        else:
+            missing.append(url)
+    return missing

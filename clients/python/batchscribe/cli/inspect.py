@@ -1,0 +1,74 @@
+"""``list``, ``get``, ``models``: what the server has, as tables or as JSON."""
+
+from batchscribe.cli.delivery import as_json, print_json
+from batchscribe.cli.wording import clock, name_of, printable, state_of, state_of_batch, why_failed
+from batchscribe.client import Client
+from batchscribe.v1 import batch_pb2, batch_service_pb2
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+async def show_batches(client: Client, console: Console, limit: int, json_lines: bool) -> None:
+    """Print the newest ``limit`` batches."""
+    table = Table("BATCH", "STATE", "VIDEOS", "CREATED", "NAME", box=None, pad_edge=False)
+    count = 0
+    async for batch in client.list_batches():
+        if count == limit:
+            break
+        count += 1
+        if json_lines:
+            print_json(as_json(batch))
+        else:
+            table.add_row(*_batch_row(batch))
+    if not json_lines:
+        console.print(table if count else "There are no batches.")
+
+
+def show_batch(batch: batch_pb2.Batch, console: Console, json_lines: bool) -> None:
+    """Print a batch and its videos."""
+    if json_lines:
+        print_json(as_json(batch))
+        return
+    table = Table("#", "STATE", "LENGTH", "TRANSCRIPT", "VIDEO", box=None, pad_edge=False)
+    for item in batch.items:
+        table.add_row(*_item_row(item))
+    ended = f", {batch.progress.fraction:.0%}" if batch.progress.fraction < 1 else ""
+    console.print(f"{batch.batch_id} {state_of_batch(batch)}{ended}", highlight=False)
+    console.print(table)
+
+
+def show_models(models: list[batch_service_pb2.Model], console: Console, json_lines: bool) -> None:
+    """Print the models that can be asked for."""
+    table = Table("MODEL", "LANGUAGES", "", box=None, pad_edge=False)
+    for model in models:
+        if json_lines:
+            print_json(as_json(model))
+        else:
+            notes = [note for note in ("default", "loaded") if getattr(model, _FLAGS[note])]
+            languages = "many" if model.multilingual else "English"
+            table.add_row(printable(model.name), languages, ", ".join(notes))
+    if not json_lines:
+        console.print(table)
+
+
+_FLAGS = {"default": "is_default", "loaded": "loaded"}
+
+
+def _batch_row(batch: batch_pb2.Batch) -> tuple[str | Text, ...]:
+    created = batch.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M")
+    videos = f"{batch.progress.succeeded}/{batch.progress.total}"
+    name = Text(printable(batch.display_name))
+    return batch.batch_id, state_of_batch(batch), videos, created, name
+
+
+def _item_row(item: batch_pb2.BatchItem) -> tuple[str | Text, ...]:
+    length = item.audio_duration.ToNanoseconds() / 1e9
+    video = f"{name_of(item)}: {why_failed(item)}" if item.HasField("error") else name_of(item)
+    return (
+        str(item.index),
+        state_of(item),
+        clock(length) if length else "",
+        item.transcription_id,
+        Text(video),
+    )
