@@ -66,7 +66,8 @@ proto-check: $(READY) ## Fail if the committed stubs are not those of the protos
 	@$(MAKE) --silent proto STUBS=.cache/stubs
 	diff --recursive --exclude __pycache__ $(STUBS) .cache/stubs
 
-docs: $(READY) ## Write the page of settings from the code.
+docs: $(READY) ## Write the pages of settings and structure from the code.
+	$(BIN)/python -m tests.architecture.structure_page > docs/structure.md
 	$(BIN)/python -m tests.architecture.settings_page > docs/settings.md
 
 lock: $(READY) ## Write the lock files anew from pyproject.toml; UPGRADE="--upgrade" moves everything.
