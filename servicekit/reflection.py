@@ -10,17 +10,19 @@ from collections.abc import Sequence
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, text_format
 from google.rpc import error_details_pb2  # noqa: F401 - lets clients read the details of errors.
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 V1 = "grpc.reflection.v1.ServerReflection"
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 
 
 def enable(server: grpc.aio.Server, service_names: Sequence[str]) -> None:
-    """Let ``server`` describe ``service_names`` and reflection itself to whoever asks."""
+    """Let ``server`` describe ``service_names``, health and reflection itself to whoever asks."""
     _describe_v1()
-    servicer = ReflectionServicer((*service_names, V1, V1ALPHA))
+    servicer = ReflectionServicer((*service_names, HEALTH, V1, V1ALPHA))
     method = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,

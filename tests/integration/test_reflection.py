@@ -17,8 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from servicekit import reflection, status
 
 BATCH_SERVICE = "batchscribe.v1.BatchService"
-HEALTH = "grpc.health.v1.Health"
-LISTED = sorted([BATCH_SERVICE, HEALTH, reflection.V1, reflection.V1ALPHA])
+LISTED = sorted([BATCH_SERVICE, reflection.HEALTH, reflection.V1, reflection.V1ALPHA])
 
 BUF = Path(sys.executable).with_name("buf")
 needs_buf = pytest.mark.skipif(not BUF.exists(), reason="needs buf: `pip install buf-bin`")
@@ -43,7 +42,7 @@ async def address() -> AsyncIterator[str]:
         (grpc.method_handlers_generic_handler(BATCH_SERVICE, {"GetBatch": get_batch}),)
     )
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), server)
-    reflection.enable(server, [BATCH_SERVICE, HEALTH])
+    reflection.enable(server, [BATCH_SERVICE])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"
