@@ -20,6 +20,7 @@ from batchscribe.cli.options import (
     FormatOption,
     JsonOption,
     KeyOption,
+    RedisOption,
     ServerOption,
 )
 from batchscribe.cli.wording import explain
@@ -51,9 +52,7 @@ def up(
     media_root: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="A folder of local media.")
     ] = None,
-    redis_url: Annotated[
-        str, typer.Option(envvar="BATCHSCRIBE_REDIS_URL", help="Use this Redis, start none.")
-    ] = "",
+    redis_url: RedisOption = "",
 ) -> None:
     """Run everything on this machine, in the foreground, until Ctrl-C."""
     from batchscribe.local.plan import StackSettings
@@ -213,6 +212,36 @@ def models(
             inspect.show_models(await client.models(), on_stdout, json_lines)
 
     session.run(work())
+
+
+@app.command()
+def doctor(
+    probe_url: Annotated[
+        str, typer.Option(help="An address to read with yt-dlp.")
+    ] = "https://www.youtube.com/watch?v=BaW_jenozKc",
+    redis_url: RedisOption = "",
+    server: ServerOption = None,
+    api_key: KeyOption = None,
+    json_lines: JsonOption = False,
+) -> None:
+    """Check versions, models, the durability of Redis, and whether yt-dlp reaches a site."""
+    from batchscribe.cli.doctor import examine
+
+    target = session.Target(server, api_key)
+    if not session.run(examine(target, redis_url, probe_url, on_stdout, json_lines)):
+        raise typer.Exit(1)
+
+
+@app.command(hidden=True)
+def demo(
+    samples: Annotated[Path, typer.Option(help="The bundled samples.")] = Path("samples"),
+    folder: Annotated[Path, typer.Option(help="Where everything is written.")] = Path(".demo"),
+) -> None:
+    """Transcribe the bundled samples with a stack of their own."""
+    from batchscribe.cli.demo import run_demo
+
+    if not session.run(run_demo(samples, folder, on_stderr)):
+        raise typer.Exit(1)
 
 
 def run_app() -> None:

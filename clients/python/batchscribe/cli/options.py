@@ -32,3 +32,7 @@ DataDirOption = Annotated[
     Path | None,
     typer.Option(help=f"Where all is kept; default {discovery.DATA_DIR_VARIABLE}, else by XDG."),
 ]
+RedisOption = Annotated[
+    str,
+    typer.Option(envvar="BATCHSCRIBE_REDIS_URL", help="Use the Redis at this address, start none."),
+]

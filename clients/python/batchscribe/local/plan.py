@@ -4,6 +4,7 @@ All ports are chosen here, before anything runs, so that everything can start at
 """
 
 import contextlib
+import shutil
 import socket
 import sys
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ class StackSettings:
     transcribers: int = 1
     media_root: Path | None = None
     redis_url: str = ""
+    keeps_batches: bool = True  # False: begin with an empty Redis.
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Plan:
 
 def draw_up(settings: StackSettings, folder: DataDir) -> Plan:
     """Choose ports and settings; StackError if a port the user named is taken."""
-    redis_port, *worker_ports = _free_ports(1 + settings.transcribers)
+    redis_port, *worker_ports = free_ports(1 + settings.transcribers)
     store, redis_url = _store(settings, folder, redis_port)
     server = Server(
         address=_address(settings.port, "--port"),
@@ -69,6 +71,8 @@ def draw_up(settings: StackSettings, folder: DataDir) -> Plan:
 def _store(settings: StackSettings, folder: DataDir, port: int) -> tuple[tuple[Program, ...], str]:
     if settings.redis_url:
         return (), settings.redis_url
+    if not settings.keeps_batches:
+        shutil.rmtree(folder.redis, ignore_errors=True)
     program, url = valkey.program(folder.redis, folder.log_of("redis"), port, folder.lock)
     return (program,), url
 
@@ -128,7 +132,7 @@ async def _is_serving(address: str) -> bool:
 
 def _address(port: int, option: str) -> str:
     if port == 0:
-        (port,) = _free_ports(1)
+        (port,) = free_ports(1)
     else:
         _check_free(port, option)
     return f"{_LOOPBACK}:{port}"
@@ -145,7 +149,8 @@ def _check_free(port: int, option: str) -> None:
             ) from error
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return loopback ports that nothing listens on right now."""
     with contextlib.ExitStack() as probes:
         sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
         for probe in sockets:
