@@ -1,12 +1,15 @@
 """Writes ``docs/settings.md`` from the classes that read the settings: ``make docs``."""
 
+import tempfile
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
-from transcriber.settings import Settings as TranscriberSettings
 
 from gateway.settings import Settings as GatewaySettings
+from transcriber.settings import Settings as TranscriberSettings
 
 INTRODUCTION = """\
 # Settings
@@ -21,7 +24,7 @@ by itself. This page is written by `make docs`.
 |---|---|
 | `BATCHSCRIBE_SERVER` | The server, as host:port; else what `batchscribe up` runs here. |
 | `BATCHSCRIBE_API_KEY` | The key to present there. |
-| `BATCHSCRIBE_DATA_DIR` | What `batchscribe up` keeps; else a folder in the user's data. |
+| `BATCHSCRIBE_DATA_DIR` | Folder of `batchscribe up`; else one in the user's data directory. |
 | `BATCHSCRIBE_REDIS_URL` | A Redis for `batchscribe up` instead of its own. |
 """
 
@@ -32,21 +35,23 @@ SERVICES: dict[str, type[BaseSettings]] = {
 
 
 def shown(default: object) -> str:
-    """Return a default as it would be written into the environment."""
+    """Return a default as it would be written into the environment of any machine."""
     if isinstance(default, SecretStr):
         default = default.get_secret_value()
-    if isinstance(default, tuple | list | frozenset):
-        default = ",".join(str(value) for value in default)
+    if isinstance(default, tuple):
+        default = ",".join(default)
     if isinstance(default, bool):
         default = str(default).lower()
-    return "" if default in (None, "") else f"`{default}`"
+    if isinstance(default, Path):
+        default = str(default).replace(tempfile.gettempdir(), "$TMPDIR")
+    return "" if default in (None, "", PydanticUndefined) else f"`{default}`"
 
 
 def rows(settings: type[BaseSettings]) -> Iterator[str]:
     prefix = settings.model_config.get("env_prefix", "")
     for name, field in settings.model_fields.items():
-        default = shown(field.get_default(call_default_factory=True))
-        yield f"| `{f'{prefix}{name}'.upper()}` | {default} | {field.description} |"
+        variable = f"{prefix}{name}".upper()
+        yield f"| `{variable}` | {shown(field.default)} | {field.description} |"
 
 
 def sections(services: dict[str, type[BaseSettings]]) -> Iterable[str]:
