@@ -60,12 +60,23 @@ def _webhook(url: str) -> str:
     return url
 
 
+def _text(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # Half of a surrogate pair, which JSON can spell.
+        raise PydanticCustomError("not_text", "This is no text: it cannot be encoded.") from None
+    return value
+
+
+Text = Annotated[str, AfterValidator(_text)]
+
+
 class VideoRequest(BaseModel):
     """One video; without a model, "base" if it is served, else the server's default."""
 
-    youtube_url: str
-    language: str = "auto"
-    model: str = ""
+    youtube_url: Text
+    language: Text = "auto"
+    model: Text = ""
 
 
 class OptionsRequest(BaseModel):

@@ -1,0 +1,338 @@
+"""The REST routes over a real socket, in front of a gRPC server whose answers are scripted."""
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import httpx2
+import pytest
+from batchscribe.v1 import batch_pb2, batch_service_pb2
+from batchscribe.v1.batch_pb2 import Batch, BatchItem, BatchProgress
+from batchscribe.v1.batch_service_pb2 import (
+    CreateBatchResponse,
+    GetBatchResponse,
+    ListModelsResponse,
+    Model,
+)
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+from google.rpc.error_details_pb2 import BadRequest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+
+from gateway.http import create_app, serve_http
+from servicekit import status
+
+SERVICE = batch_service_pb2.DESCRIPTOR.services_by_name["BatchService"]
+ROUTE = "/api/v1/transcribe/batch"
+VIDEO = {"youtube_url": "https://youtube.com/watch?v=abc123", "language": "en", "model": "base"}
+BATCH = Batch(
+    batch_id="batch_1",
+    state=batch_pb2.BATCH_STATE_PENDING,
+    progress=BatchProgress(total=1, pending=1),
+    items=[BatchItem(url=VIDEO["youtube_url"], state=batch_pb2.ITEM_STATE_PENDING)],
+)
+BATCH.create_time.FromSeconds(1_761_060_300)
+BATCH.update_time.FromSeconds(1_761_060_305)
+
+
+@dataclass
+class Script:
+    """Answers by method, and what was asked."""
+
+    answers: dict[str, Message] = field(
+        default_factory=lambda: {
+            "ListModels": ListModelsResponse(models=[Model(name="base"), Model(name="tiny.en")]),
+            "CreateBatch": CreateBatchResponse(batch=BATCH),
+            "GetBatch": GetBatchResponse(batch=BATCH),
+        }
+    )
+    asked: dict[str, Any] = field(default_factory=dict)
+    authorization: set[str] = field(default_factory=set)
+    health: HealthServicer = field(default_factory=HealthServicer)
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        return grpc.method_handlers_generic_handler(
+            SERVICE.full_name, {name: self._handler(name) for name in self.answers}
+        )
+
+    def _handler(self, name: str) -> "grpc.RpcMethodHandler[Any, Any]":
+        method = SERVICE.methods_by_name[name]
+        request_class = getattr(batch_service_pb2, method.input_type.name)
+
+        async def answer(request: Message, context: status.Context) -> Message:
+            metadata = dict(context.invocation_metadata() or ())
+            self.authorization.add(str(metadata.get("authorization", "")))
+            self.asked[name] = request
+            reply = self.answers[name]
+            if isinstance(reply, status_pb2.Status):
+                await status.abort(context, reply)
+            return reply
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, request_class.FromString, lambda reply: reply.SerializeToString()
+        )
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+async def http(script: Script) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the HTTP edge with a key."""
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((script.handlers(),))
+    health_pb2_grpc.add_HealthServicer_to_server(script.health, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        edge = await serve_http(create_app(channel), "127.0.0.1", 0)
+        async with httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{edge.port}", headers={"Authorization": "Bearer secret"}
+        ) as client:
+            yield client
+        await edge.stop()
+    await server.stop(None)
+
+
+def problem(response: httpx2.Response, code: int, reason: str) -> dict[str, Any]:
+    """Return the body of a problem after checking what all problems share."""
+    assert response.status_code == code, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert (body["status"], body["reason"]) == (code, reason)
+    assert body["detail"]
+    return body
+
+
+async def test_a_batch_is_accepted_as_the_plan_says(
+    http: httpx2.AsyncClient, script: Script
+) -> None:
+    """POST answers 202 with the whole document and where to find it."""
+    response = await http.post(ROUTE, json={"videos": [VIDEO]})
+    assert response.status_code == 202
+    assert response.headers["location"] == f"{ROUTE}/batch_1"
+    assert response.json() == {
+        "batch_id": "batch_1",
+        "status": "pending",
+        "total_videos": 1,
+        "completed": 0,
+        "failed": 0,
+        "in_progress": 0,
+        "progress_percentage": 0,
+        "results": [
+            {
+                "video_index": 0,
+                "youtube_url": VIDEO["youtube_url"],
+                "status": "pending",
+                "transcription_id": None,
+                "error": None,
+                "processing_time": None,
+                "completed_at": None,
+            }
+        ],
+        "estimated_completion": None,
+        "created_at": "2025-10-21T15:25:00Z",
+        "updated_at": "2025-10-21T15:25:05Z",
+        "completed_at": None,
+    }
+
+
+async def test_a_batch_is_found_again(http: httpx2.AsyncClient, script: Script) -> None:
+    """GET asks for the batch of the path and answers 200."""
+    response = await http.get(f"{ROUTE}/batch_1")
+    assert (response.status_code, response.json()["batch_id"]) == (200, "batch_1")
+    assert script.asked["GetBatch"].batch_id == "batch_1"
+
+
+async def test_the_key_travels_on(http: httpx2.AsyncClient, script: Script) -> None:
+    """The bearer token reaches every gRPC call as it came."""
+    await http.post(ROUTE, json={"videos": [VIDEO]})
+    assert script.authorization == {"Bearer secret"}
+
+
+async def test_the_idempotency_key_is_the_request_id(
+    http: httpx2.AsyncClient, script: Script
+) -> None:
+    """An Idempotency-Key header makes the call safe to send again."""
+    key = str(uuid.uuid4())
+    await http.post(ROUTE, json={"videos": [VIDEO]}, headers={"Idempotency-Key": key})
+    assert script.asked["CreateBatch"].request_id == key
+
+
+async def test_a_webhook_is_accepted_with_a_warning(http: httpx2.AsyncClient) -> None:
+    """``notify_webhook`` is taken, and the answer says that nothing is delivered yet."""
+    body = {"videos": [VIDEO], "options": {"notify_webhook": "https://myapp.com/webhook"}}
+    response = await http.post(ROUTE, json=body)
+    assert response.status_code == 202
+    assert "notify_webhook is not delivered yet" in response.headers["warning"]
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "reason"),
+    [
+        ({}, "videos", "MISSING"),
+        ({"videos": [{}]}, "videos[0].youtube_url", "MISSING"),
+        ({"videos": [VIDEO, {"youtube_url": 7}]}, "videos[1].youtube_url", "STRING_TYPE"),
+        (
+            {"videos": [VIDEO], "options": {"max_concurrent": 0}},
+            "options.max_concurrent",
+            "GREATER_THAN_EQUAL",
+        ),
+        (
+            {"videos": [VIDEO], "options": {"max_concurrent": 2**40}},
+            "options.max_concurrent",
+            "LESS_THAN_EQUAL",
+        ),
+        (
+            {"videos": [VIDEO], "options": {"notify_webhook": "ftp://x"}},
+            "options.notify_webhook",
+            "URL_SCHEME_NOT_ALLOWED",
+        ),
+    ],
+)
+async def test_a_malformed_body_is_refused_by_path(
+    http: httpx2.AsyncClient, script: Script, body: object, path: str, reason: str
+) -> None:
+    """A body of the wrong form is 422 with the field's path, and nothing is created."""
+    found = problem(await http.post(ROUTE, json=body), 422, "INVALID_REQUEST")
+    assert [(one["field"], one["reason"]) for one in found["violations"]] == [(path, reason)]
+    assert "CreateBatch" not in script.asked
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"videos": [{"youtube_url": "\\ud800"}]}']
+)
+async def test_garbage_is_refused(http: httpx2.AsyncClient, content: bytes) -> None:
+    """What is no JSON, or no text, is refused in words."""
+    response = await http.post(ROUTE, content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code in (400, 422)
+    assert problem(response, response.status_code, response.json()["reason"])["detail"]
+
+
+async def test_violations_have_the_plans_field_names(
+    http: httpx2.AsyncClient, script: Script
+) -> None:
+    """What the gateway refuses comes as 422 with paths into the plan's own body."""
+    paths = ["videos[0].url", "options.max_concurrent", "request_id"]
+    bad = BadRequest(
+        field_violations=[
+            BadRequest.FieldViolation(field=path, reason="BAD", description="Not so.")
+            for path in paths
+        ]
+    )
+    script.answers["CreateBatch"] = status.build(
+        grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", "videos[0].url: No.", details=[bad]
+    )
+    found = problem(await http.post(ROUTE, json={"videos": [VIDEO]}), 422, "INVALID_REQUEST")
+    assert [one["field"] for one in found["violations"]] == [
+        "videos[0].youtube_url",
+        "options.max_concurrent",
+        "Idempotency-Key",
+    ]
+    assert found["detail"] == "videos[0].youtube_url: Not so. (and 2 more)"
+
+
+@pytest.mark.parametrize(
+    ("code", "http_status", "header"),
+    [
+        (grpc.StatusCode.UNAUTHENTICATED, 401, ("www-authenticate", "Bearer")),
+        (grpc.StatusCode.PERMISSION_DENIED, 403, None),
+        (grpc.StatusCode.NOT_FOUND, 404, None),
+        (grpc.StatusCode.ALREADY_EXISTS, 409, None),
+        (grpc.StatusCode.FAILED_PRECONDITION, 409, None),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, 429, ("retry-after", "3")),
+        (grpc.StatusCode.UNAVAILABLE, 503, ("retry-after", "3")),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, 504, None),
+        (grpc.StatusCode.INTERNAL, 500, None),
+    ],
+)
+async def test_every_status_has_its_http_status(
+    http: httpx2.AsyncClient,
+    script: Script,
+    code: grpc.StatusCode,
+    http_status: int,
+    header: tuple[str, str] | None,
+) -> None:
+    """A gRPC error keeps its reason and sentence; its delay becomes Retry-After."""
+    script.answers["GetBatch"] = status.build(
+        code, "SOME_REASON", "In words.", details=[status.retry_info(2.5)]
+    )
+    response = await http.get(f"{ROUTE}/batch_1")
+    assert problem(response, http_status, "SOME_REASON")["detail"] == "In words."
+    assert header is None or response.headers[header[0]] == header[1]
+
+
+async def test_a_caller_without_key_learns_nothing_of_the_body(
+    http: httpx2.AsyncClient, script: Script
+) -> None:
+    """A refused key is 401 even if the body is bad as well."""
+    script.answers["ListModels"] = status.build(
+        grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID", "This key is not known here."
+    )
+    problem(await http.post(ROUTE, json={"videos": [{}]}), 401, "TOKEN_INVALID")
+
+
+async def test_a_key_that_cannot_be_sent_is_no_key(
+    http: httpx2.AsyncClient, script: Script
+) -> None:
+    """A header that gRPC would refuse is left out instead of ending in an error of ours."""
+    headers = {b"Authorization": "Bearer café".encode("latin-1")}
+    assert (await http.get(f"{ROUTE}/batch_1", headers=headers)).status_code == 200
+    assert script.authorization == {""}
+
+
+async def test_large_bodies_are_refused(http: httpx2.AsyncClient, script: Script) -> None:
+    """More than 1 MiB is 413, announced or not."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(33):
+            yield b" " * 32 * 1024
+
+    announced = await http.post(ROUTE, content=b" " * (1024 * 1024 + 1))
+    streamed = await http.post(ROUTE, content=chunks())
+    assert (announced.status_code, streamed.status_code) == (413, 413)
+    assert not script.asked
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"), [("GET", "/nope", 404), ("DELETE", f"{ROUTE}/batch_1", 405)]
+)
+async def test_unknown_routes_are_problems_too(
+    http: httpx2.AsyncClient, method: str, path: str, code: int
+) -> None:
+    """A route or a method that is not there is answered in the same form."""
+    response = await http.request(method, path)
+    problem(response, code, {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}[code])
+
+
+@pytest.mark.parametrize(("serving", "code"), [("SERVING", 200), ("NOT_SERVING", 503)])
+async def test_health_is_the_gateways(
+    http: httpx2.AsyncClient, script: Script, serving: str, code: int
+) -> None:
+    """/healthz says what the gateway's own health service says, without a key."""
+    state = health_pb2.HealthCheckResponse.ServingStatus.Value(serving)
+    await script.health.set("", state)
+    assert (await http.get("/healthz", headers={"Authorization": ""})).status_code == code
+
+
+async def test_a_gateway_that_is_gone_is_503() -> None:
+    """Without a gateway behind it the edge says so and names no address."""
+    async with grpc.aio.insecure_channel("unix:/nonexistent/gateway.sock") as channel:
+        transport = httpx2.ASGITransport(create_app(channel))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://edge") as client:
+            response = await client.get(f"{ROUTE}/batch_1")
+    found = problem(response, 503, "UNAVAILABLE")
+    assert response.headers["retry-after"] == "1"
+    assert "nonexistent" not in str(found)
+
+
+async def test_a_busy_port_is_an_error(http: httpx2.AsyncClient) -> None:
+    """A port in use raises OSError instead of ending the process."""
+    async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
+        with pytest.raises(OSError, match="in use"):
+            await serve_http(create_app(channel), "127.0.0.1", http.base_url.port or 0)
