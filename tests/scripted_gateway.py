@@ -94,18 +94,18 @@ class ScriptedGateway(BatchServiceServicer):
 
 def history(items: int) -> list[Event]:
     """A batch's whole life: a snapshot, one change for each item, and its end."""
-    made = [
-        batch_pb2.BatchItem(item_id=f"item_{n}", index=n, state=batch_pb2.ITEM_STATE_PENDING)
-        for n in range(items)
-    ]
+    made = [_pending(n) for n in range(items)]
     running = batch_pb2.Batch(batch_id="batch_1", state=batch_pb2.BATCH_STATE_RUNNING, items=made)
     ended = batch_pb2.Batch(batch_id="batch_1", state=batch_pb2.BATCH_STATE_SUCCEEDED)
-    changes = [Event(revision=n + 2, item_changed=_succeeded(item)) for n, item in enumerate(made)]
-    return [
-        Event(revision=1, snapshot=running),
-        *changes,
-        Event(revision=items + 2, batch_changed=ended),
+    events = [
+        Event(snapshot=running),
+        *(Event(item_changed=_succeeded(item)) for item in made),
+        Event(batch_changed=ended),
     ]
+    for revision, event in enumerate(events, start=1):
+        event.revision = revision
+        event.progress.total = items
+    return events
 
 
 @contextlib.asynccontextmanager
@@ -126,6 +126,15 @@ def unavailable(retry_seconds: float | None = None) -> Status:
     details = [] if retry_seconds is None else [status.retry_info(retry_seconds)]
     return status.build(
         grpc.StatusCode.UNAVAILABLE, "DRAINING", "The server is restarting.", details=details
+    )
+
+
+def _pending(index: int) -> batch_pb2.BatchItem:
+    return batch_pb2.BatchItem(
+        item_id=f"item_{index}",
+        index=index,
+        url=f"https://example.com/{'abcdefgh'[index]}.mp4",
+        state=batch_pb2.ITEM_STATE_PENDING,
     )
 
 
