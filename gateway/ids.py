@@ -1,5 +1,6 @@
 """Ids of batches, items and transcripts: unguessable, and an item's id leads back to its batch."""
 
+import hashlib
 import secrets
 
 _BATCH = "batch_"
@@ -10,10 +11,6 @@ def new_batch_id() -> str:
     return _BATCH + secrets.token_hex(12)
 
 
-def new_transcription_id() -> str:
-    return "trans_" + secrets.token_hex(12)
-
-
 def item_prefix(batch_id: str) -> str:
     """Return what the ids of the batch's items begin with; ``_<index>`` follows."""
     return _ITEM + batch_id.removeprefix(_BATCH)
@@ -21,6 +18,15 @@ def item_prefix(batch_id: str) -> str:
 
 def item_id(batch_id: str, index: int) -> str:
     return f"{item_prefix(batch_id)}_{index}"
+
+
+def transcription_id(item_id: str, epoch: int) -> str:
+    """Return the id of the transcript made under the item's lease ``epoch``.
+
+    The same lease always gives the same id, so storing a result again overwrites it.
+    """
+    digest = hashlib.sha256(f"{item_id}/{epoch}".encode()).hexdigest()
+    return f"trans_{digest[:24]}"
 
 
 def batch_of(item_id: str) -> str:

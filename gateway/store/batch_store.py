@@ -95,7 +95,7 @@ class BatchStore:
             user,
             new.batch.batch_id,
             new.request_id,
-            hashlib.sha256(new.body).hexdigest(),
+            _hash(new.body),
             new.batch.SerializeToString(),
             options.max_concurrent,
             int(not options.parallel),
@@ -114,7 +114,7 @@ class BatchStore:
     async def claim(self, op_id: str, address: str, slots: int, count: int) -> list[Lease]:
         """Lease up to ``count`` ready items for a transcriber, fairly between users.
 
-        At most ``slots`` are leased to it over all gateways. Repeating it with the same ``op_id`` is
+        At most ``slots`` are leased to it over all gateways. With the same ``op_id`` a repeat is
         safe; an answer that never arrives runs out by itself.
         """
         rows = await self._scripts.run("claim", op_id, address, slots, count, LEASE_MS)
@@ -205,13 +205,34 @@ class BatchStore:
             reading.pairs(fields), tally, [reading.pairs(item) for item in items]
         )
 
-    async def batch_ids(self, user: str, before: str, count: int) -> list[str]:
-        """Return up to ``count`` ids of the user's batches, newest first, after id ``before``."""
-        index = keys.key("index", user)
-        rank = await self._command("ZREVRANK", index, before) if before else None
-        start = 0 if rank is None else int(rank) + 1
-        found = await self._command("ZREVRANGE", index, start, start + count - 1)
-        return [batch_id.decode() for batch_id in found]
+    async def request(self, user: str, request_id: str, body: bytes) -> str | None:
+        """Return the id of the batch that this request_id made; None if it is new.
+
+        Raises RequestIdReused.
+        """
+        name = keys.key("request", user, request_id)
+        body_hash, batch_id = await self._command("HMGET", name, "body_hash", "batch_id")
+        if batch_id is None:
+            return None
+        if body_hash.decode() != _hash(body):
+            raise RequestIdReused(batch_id.decode())
+        return str(batch_id.decode())
+
+    async def batch_ids(
+        self, user: str, before: tuple[int, str] | None, count: int
+    ) -> list[tuple[int, str]]:
+        """Return creation time in ms and id of up to ``count`` batches, newest first.
+
+        ``before`` is the last entry of the page before.
+        """
+        latest = before[0] if before else "+inf"
+        # Batches made in the same millisecond as the last one are read again and left out.
+        flat = await self._command(
+            "ZREVRANGEBYSCORE", keys.key("index", user), latest, "-inf", "WITHSCORES", "LIMIT", 0,
+            count + 100,
+        )  # fmt: skip
+        found = [(int(score), batch_id.decode()) for batch_id, score in flat]
+        return [entry for entry in found if before is None or entry < before][:count]
 
     async def events(
         self, user: str, spec: Batch, after_revision: int, count: int
@@ -258,6 +279,10 @@ class BatchStore:
             return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
         except RedisError as error:
             raise StoreUnavailable from error
+
+
+def _hash(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
 
 
 def _lease_from(member: bytes, epoch: int, batch_id: bytes, attempts: int, task: bytes) -> Lease:

@@ -66,7 +66,7 @@ class WakeStream:
             try:
                 if cursor == "$":
                     cursor = await self._last_id()
-                    self._wake_everybody()
+                    self.wake_everybody()
                 found = await self._redis.xread({keys.key("wake"): cursor}, block=BLOCK_MS)
             except RedisError as error:
                 log.warning("wake stream lost", error=str(error))
@@ -88,7 +88,7 @@ class WakeStream:
         for listener in self._listeners:
             listener(wake)
 
-    def _wake_everybody(self) -> None:
+    def wake_everybody(self) -> None:
         self._tell(Wake(tuple(self._watched), (), ()))
 
 

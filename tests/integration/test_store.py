@@ -52,7 +52,7 @@ async def claim(
 
 
 async def succeed(store: BatchStore, lease: Lease) -> bool:
-    outcome = BatchItem(transcription_id=ids.new_transcription_id())
+    outcome = BatchItem(transcription_id=ids.transcription_id(lease.item_id, lease.epoch))
     return await store.finish(lease, ItemState.ITEM_STATE_SUCCEEDED, outcome, duration_ms=2000)
 
 
@@ -101,7 +101,7 @@ async def test_request_id_is_replayed_and_guarded(store: BatchStore) -> None:
     assert await store.create(USER, new_batch(request_id="r", body=b"a")) == first
     with pytest.raises(RequestIdReused):
         await store.create(USER, new_batch(request_id="r", body=b"b"))
-    assert await store.batch_ids(USER, "", 10) == [first]
+    assert [batch_id for _, batch_id in await store.batch_ids(USER, None, 10)] == [first]
 
 
 async def test_other_users_batches_do_not_exist(store: BatchStore) -> None:

@@ -1,0 +1,160 @@
+"""The transcribers: one channel each, followed by WatchStatus.
+
+gRPC's own balancing does not see new addresses until a connection breaks, and knows nothing of
+slots, so resolving and choosing are done here.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import grpc
+import structlog
+from batchscribe.transcriber.v1.transcriber_service_pb2 import (
+    TranscribeRequest,
+    TranscribeResponse,
+    WatchStatusRequest,
+    WatchStatusResponse,
+)
+from batchscribe.transcriber.v1.transcriber_service_pb2_grpc import TranscriberServiceStub
+
+from servicekit.serve import CHANNEL_OPTIONS
+
+log = structlog.get_logger()
+
+RESOLVE_SECONDS = 5.0
+# A transcriber beats every 2 seconds; after this silence it is taken for lost.
+SILENCE_SECONDS = 8.0
+REFOLLOW_SECONDS = 0.5
+
+TranscribeCall: TypeAlias = "grpc.aio.UnaryUnaryCall[TranscribeRequest, TranscribeResponse]"
+Listener: TypeAlias = Callable[["Transcriber", WatchStatusResponse], Awaitable[None]]
+
+
+class Transcriber:
+    """One transcriber: its channel, its last status, and the calls this gateway has open on it."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.channel = grpc.aio.insecure_channel(address, options=list(CHANNEL_OPTIONS))
+        self.stub = TranscriberServiceStub(self.channel)
+        self.status: WatchStatusResponse | None = None
+        self.calls: set[TranscribeCall] = set()
+        self.is_full = False
+
+    @property
+    def free_slots(self) -> int:
+        """Slots that this gateway may try to fill; the store knows what others hold."""
+        if self.status is None or self.status.draining or self.is_full:
+            return 0
+        return self.status.slots - len(self.calls)
+
+    @property
+    def loaded_models(self) -> frozenset[str]:
+        models = self.status.models if self.status else ()
+        return frozenset(model.name for model in models if model.loaded)
+
+    def lose(self) -> None:
+        """It went silent: end every call on it, as if the connection had broken."""
+        self.status = None
+        for call in tuple(self.calls):
+            call.cancel()
+
+
+class TranscriberPool:
+    """Follows every transcriber behind ``addresses``; ``run`` never ends by itself."""
+
+    def __init__(self, addresses: Sequence[str], on_status: Listener) -> None:
+        self._addresses = addresses
+        self._on_status = on_status
+        self._members: dict[str, Transcriber] = {}
+        self._followers: dict[str, asyncio.Task[None]] = {}
+        self._on_lost: list[Callable[[str], None]] = []
+
+    @property
+    def members(self) -> Mapping[str, Transcriber]:
+        return self._members
+
+    def available(self) -> list[Transcriber]:
+        """Transcribers with a free slot, the least busy first."""
+        free = [member for member in self._members.values() if member.free_slots > 0]
+        return sorted(free, key=lambda member: member.free_slots, reverse=True)
+
+    def when_lost(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener`` with the address of every transcriber that went away."""
+        self._on_lost.append(listener)
+
+    async def run(self) -> None:
+        try:
+            while True:
+                await self._follow_exactly(await _resolve(self._addresses))
+                await asyncio.sleep(RESOLVE_SECONDS)
+        finally:
+            await self._follow_exactly(frozenset())
+
+    async def _follow_exactly(self, addresses: frozenset[str]) -> None:
+        for address in addresses - self._members.keys():
+            member = self._members[address] = Transcriber(address)
+            self._followers[address] = asyncio.create_task(self._follow(member))
+        for address in self._members.keys() - addresses:
+            # A name may vanish from DNS while its transcriber finishes: its calls go on.
+            if addresses and self._members[address].calls:
+                continue
+            await self._leave(address)
+
+    async def _leave(self, address: str) -> None:
+        follower = self._followers.pop(address)
+        follower.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await follower
+        await self._members.pop(address).channel.close()
+
+    async def _follow(self, member: Transcriber) -> None:
+        while True:
+            try:
+                await self._follow_once(member)
+            except (grpc.aio.AioRpcError, TimeoutError) as error:
+                if member.status is not None:
+                    log.warning("transcriber lost", address=member.address, error=_brief(error))
+            finally:
+                member.lose()
+                for listener in self._on_lost:
+                    listener(member.address)
+            await asyncio.sleep(REFOLLOW_SECONDS)
+
+    async def _follow_once(self, member: Transcriber) -> None:
+        stream = member.stub.WatchStatus(WatchStatusRequest())
+        try:
+            while True:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    status = await stream.read()
+                if not isinstance(status, WatchStatusResponse):
+                    return
+                member.status, member.is_full = status, False
+                await self._on_status(member, status)
+        finally:
+            stream.cancel()
+
+
+def _brief(error: grpc.aio.AioRpcError | TimeoutError) -> str:
+    return error.code().name if isinstance(error, grpc.aio.AioRpcError) else "silent"
+
+
+async def _resolve(addresses: Sequence[str]) -> frozenset[str]:
+    """Return every ip:port behind the host names; a name that cannot be resolved gives none."""
+    loop = asyncio.get_running_loop()
+    found: set[str] = set()
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        try:
+            infos = await loop.getaddrinfo(host, int(port), type=1)
+        except OSError as error:
+            log.warning("cannot resolve transcriber", address=address, error=str(error))
+            continue
+        found |= {_join(str(info[4][0]), int(port)) for info in infos}
+    return frozenset(found)
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,180 @@
+"""The gateway's wiring and life: build, serve, drain."""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+import grpc
+import structlog
+from batchscribe.transcriber.v1.transcriber_service_pb2 import WatchStatusResponse
+from batchscribe.v1.batch_service_pb2 import DESCRIPTOR
+from batchscribe.v1.batch_service_pb2_grpc import add_BatchServiceServicer_to_server
+from redis.exceptions import RedisError
+
+from gateway.access import StaticKey
+from gateway.dispatch import Dispatcher
+from gateway.errors import StoreUnavailable
+from gateway.interceptors import Authenticate, TranslateErrors
+from gateway.live import LiveProgress
+from gateway.models import ModelCatalog
+from gateway.pool import Transcriber, TranscriberPool
+from gateway.progress import ProgressMeter
+from gateway.retry import RetryPolicy
+from gateway.servicer import BatchServicer, Gateway
+from gateway.settings import Settings
+from gateway.store import BatchStore, Wake, WakeStream, connect, durability_gaps
+from gateway.validation import Limits
+from gateway.watch import Watches, WatchTimes
+from servicekit import reflection
+from servicekit.serve import SERVER_OPTIONS, Health, drain, until_signalled
+
+log = structlog.get_logger()
+
+SERVICE = DESCRIPTOR.services_by_name["BatchService"].full_name
+CHECK_SECONDS = 1.0
+DAY_MS = 24 * 3600 * 1000
+
+
+class Server:
+    """One gateway."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._redis = connect(settings.redis_url.get_secret_value())
+        self._store = BatchStore(self._redis)
+        self._wakes = WakeStream(self._redis)
+        self._live = LiveProgress()
+        self._meter = ProgressMeter(self._live)
+        self._models = ModelCatalog(self._store, settings.models, settings.default_model)
+        self._pool = TranscriberPool(settings.transcribers, self._on_status)
+        self._dispatcher = Dispatcher(
+            self._store,
+            self._pool,
+            RetryPolicy(
+                settings.max_attempts, settings.retry_base_seconds, settings.retry_max_seconds
+            ),
+            settings.item_timeout_seconds,
+        )
+        self._watches = Watches(
+            self._store,
+            self._wakes,
+            self._live,
+            self._meter,
+            WatchTimes(settings.heartbeat_seconds, settings.watch_max_seconds),
+        )
+        self._health = Health([SERVICE])
+        self._pool.when_lost(self._live.lose)
+        self._wakes.listen(self._on_wake)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; print the addresses as one line of JSON."""
+        async with self.serving() as listening:
+            print(json.dumps(listening), flush=True)
+            await until_signalled()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[dict[str, str]]:
+        """Serve while the context is open, then drain; gives the addresses by protocol."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._redis.aclose)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
+            server, address = self._bind(folder / "own.sock")
+            await server.start()
+            http = await self._serve_http(stack, folder / "own.sock")
+            async with asyncio.TaskGroup() as group:
+                loops = [
+                    group.create_task(self._wakes.run()),
+                    group.create_task(self._pool.run()),
+                    group.create_task(self._dispatcher.run()),
+                    group.create_task(self._keep_health()),
+                ]
+                yield {"listening": address, "http": http}
+                grace_seconds = self._settings.drain_grace_seconds
+                await drain(server, self._health, self._finish_work, grace_seconds)
+                for loop in loops:
+                    loop.cancel()
+
+    def _bind(self, own_socket: Path) -> tuple[grpc.aio.Server, str]:
+        server = grpc.aio.server(
+            interceptors=[
+                Authenticate(StaticKey(self._settings.key()), frozenset({SERVICE})),
+                TranslateErrors(),
+            ],
+            options=list(SERVER_OPTIONS),
+        )
+        gateway = Gateway(
+            store=self._store,
+            models=self._models,
+            pool=self._pool,
+            meter=self._meter,
+            watches=self._watches,
+            limits=Limits(
+                max_videos=self._settings.max_videos_per_batch,
+                default_model=self._settings.default_model,
+            ),
+            retention_ms=int(self._settings.retention_days * DAY_MS),
+        )
+        add_BatchServiceServicer_to_server(BatchServicer(gateway), server)
+        self._health.add_to(server)
+        if self._settings.reflection:
+            reflection.enable(server, [SERVICE])
+        port = server.add_insecure_port(self._settings.listen)
+        server.add_insecure_port(f"unix:{own_socket}")
+        host, _, _ = self._settings.listen.rpartition(":")
+        return server, f"{host}:{port}"
+
+    async def _serve_http(self, stack: AsyncExitStack, own_socket: Path) -> str:
+        if not self._settings.http_listen:
+            return ""
+        # FastAPI and uvicorn take 30 MB, for nothing where there is no HTTP port.
+        from gateway.http import create_app, serve_http
+
+        host, _, port = self._settings.http_listen.rpartition(":")
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"unix:{own_socket}"))
+        http = await serve_http(create_app(channel), host, int(port))
+        stack.push_async_callback(http.stop)
+        return f"{host}:{http.port}"
+
+    async def _finish_work(self) -> None:
+        self._watches.drain()
+        await self._dispatcher.drain()
+
+    async def _on_status(self, transcriber: Transcriber, status: WatchStatusResponse) -> None:
+        self._live.report(transcriber.address, status.tasks)
+        self._dispatcher.report(transcriber, status)
+        with suppress(StoreUnavailable):
+            await self._models.note(status)
+
+    def _on_wake(self, wake: Wake) -> None:
+        self._live.end(wake.ended_items)
+        self._dispatcher.wake(wake)
+
+    async def _keep_health(self) -> None:
+        """Say NOT_SERVING while Redis is away, and once at start what it would lose."""
+        was_serving = None
+        while True:
+            is_serving = await self._reaches_store()
+            if is_serving and was_serving is None:
+                await self._warn_of_gaps()
+            if is_serving != was_serving:
+                await self._health.set_serving(is_serving)
+                was_serving = is_serving
+            await asyncio.sleep(CHECK_SECONDS)
+
+    async def _reaches_store(self) -> bool:
+        try:
+            await self._store.ping()
+        except StoreUnavailable:
+            return False
+        return True
+
+    async def _warn_of_gaps(self) -> None:
+        try:
+            gaps = await durability_gaps(self._redis)
+        except RedisError as error:
+            gaps = [f"its durability cannot be checked: {error}"]
+        for gap in gaps:
+            log.warning("this Redis may lose what was promised", gap=gap)

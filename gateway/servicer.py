@@ -1,0 +1,223 @@
+"""The RPC edge of BatchService: check, call, answer. What an error becomes is decided elsewhere."""
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest
+from batchscribe.v1.batch_pb2 import Batch, BatchItem, BatchView, ItemState
+from batchscribe.v1.batch_service_pb2 import (
+    CancelBatchRequest,
+    CancelBatchResponse,
+    CreateBatchRequest,
+    CreateBatchResponse,
+    ExportTranscriptRequest,
+    ExportTranscriptResponse,
+    GetBatchRequest,
+    GetBatchResponse,
+    GetTranscriptRequest,
+    GetTranscriptResponse,
+    ListBatchesRequest,
+    ListBatchesResponse,
+    ListModelsRequest,
+    ListModelsResponse,
+    WatchBatchRequest,
+    WatchBatchResponse,
+)
+from batchscribe.v1.batch_service_pb2_grpc import BatchServiceServicer
+
+from gateway import ids, transcripts
+from gateway.access import current_user
+from gateway.errors import InvalidRequest, NotFound, Violation
+from gateway.models import ModelCatalog
+from gateway.pool import TranscriberPool
+from gateway.progress import ProgressMeter
+from gateway.store import BatchStore, NewBatch
+from gateway.validation import CheckedBatch, Limits, canonical_body, check_create, is_uuid4
+from gateway.watch import Watches
+from servicekit.status import Context
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 200
+EXPORT_CHUNK_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What the servicer answers from."""
+
+    store: BatchStore
+    models: ModelCatalog
+    pool: TranscriberPool
+    meter: ProgressMeter
+    watches: Watches
+    limits: Limits
+    retention_ms: int
+
+
+class BatchServicer(BatchServiceServicer):
+    """One method for each RPC; the contract is in batch_service.proto."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._store = gateway.store
+
+    async def CreateBatch(
+        self, request: CreateBatchRequest, context: Context
+    ) -> CreateBatchResponse:
+        user, body = current_user.get(), canonical_body(request)
+        if is_uuid4(request.request_id) and not request.validate_only:
+            # Before validation: what made a batch once is valid, whatever has changed since.
+            known = await self._store.request(user, request.request_id, body)
+            if known:
+                return CreateBatchResponse(batch=await self._batch(known))
+        checked = check_create(request, self._gateway.limits, await self._gateway.models.usable())
+        new = self._new_batch(checked, request.request_id, body)
+        if request.validate_only:
+            return CreateBatchResponse(batch=_preview(new))
+        batch_id = await self._store.create(user, new)
+        return CreateBatchResponse(batch=await self._batch(batch_id))
+
+    async def GetBatch(self, request: GetBatchRequest, context: Context) -> GetBatchResponse:
+        with_items = request.view != BatchView.BATCH_VIEW_BASIC
+        return GetBatchResponse(batch=await self._batch(request.batch_id, with_items=with_items))
+
+    async def ListBatches(
+        self, request: ListBatchesRequest, context: Context
+    ) -> ListBatchesResponse:
+        size = min(_page_size(request.page_size), MAX_PAGE_SIZE)
+        before = _from_page_token(request.page_token)
+        found = await self._store.batch_ids(current_user.get(), before, size + 1)
+        response = ListBatchesResponse()
+        for _, batch_id in found[:size]:
+            try:
+                response.batches.append(await self._batch(batch_id, with_items=False))
+            except NotFound:
+                continue  # Deleted since the index was read.
+        if len(found) > size:
+            response.next_page_token = _page_token(*found[size - 1])
+        return response
+
+    async def WatchBatch(
+        self, request: WatchBatchRequest, context: Context
+    ) -> AsyncIterator[WatchBatchResponse]:
+        if request.after_revision < 0:
+            raise _invalid("after_revision", "REVISION_NEGATIVE", "A revision is 0 or more.")
+        async for response in self._gateway.watches.follow(
+            current_user.get(), request.batch_id, request.after_revision
+        ):
+            yield response
+
+    async def CancelBatch(
+        self, request: CancelBatchRequest, context: Context
+    ) -> CancelBatchResponse:
+        await self._store.cancel(current_user.get(), request.batch_id, request.item_ids)
+        return CancelBatchResponse(batch=await self._batch(request.batch_id))
+
+    async def GetTranscript(
+        self, request: GetTranscriptRequest, context: Context
+    ) -> GetTranscriptResponse:
+        packed = await self._store.transcript(current_user.get(), request.transcription_id)
+        transcript = await asyncio.to_thread(transcripts.unpack, packed)
+        part, token = transcripts.page(transcript, request.page_size, request.page_token)
+        return GetTranscriptResponse(transcript=part, next_page_token=token)
+
+    async def ExportTranscript(
+        self, request: ExportTranscriptRequest, context: Context
+    ) -> AsyncIterator[ExportTranscriptResponse]:
+        packed = await self._store.transcript(current_user.get(), request.transcription_id)
+        exported = await asyncio.to_thread(_export, packed, request)
+        yield ExportTranscriptResponse(
+            data=exported.data[:EXPORT_CHUNK_BYTES],
+            media_type=exported.media_type,
+            file_name=exported.file_name,
+        )
+        for start in range(EXPORT_CHUNK_BYTES, len(exported.data), EXPORT_CHUNK_BYTES):
+            yield ExportTranscriptResponse(data=exported.data[start : start + EXPORT_CHUNK_BYTES])
+
+    async def ListModels(self, request: ListModelsRequest, context: Context) -> ListModelsResponse:
+        return ListModelsResponse(models=await self._gateway.models.listed(self._gateway.pool))
+
+    async def _batch(self, batch_id: str, *, with_items: bool = True) -> Batch:
+        stored = await self._store.batch(current_user.get(), batch_id, with_items=with_items)
+        return self._gateway.meter.fill(stored.batch, stored.tally, int(time.time() * 1000))
+
+    def _new_batch(self, checked: CheckedBatch, request_id: str, body: bytes) -> NewBatch:
+        batch = Batch(
+            batch_id=ids.new_batch_id(),
+            options=checked.options,
+            display_name=checked.display_name,
+            annotations=checked.annotations,
+        )
+        items = []
+        for index, item in enumerate(checked.items):
+            spec, item_id = item.spec, ids.item_id(batch.batch_id, index)
+            shown = BatchItem(
+                item_id=item_id,
+                index=index,
+                custom_id=spec.custom_id,
+                url=spec.url,
+                language=spec.language,
+                model=spec.model,
+            )
+            work = TranscribeRequest(
+                task_id=item_id,
+                url=spec.url,
+                language=spec.language,
+                model=spec.model,
+                options=spec.options,
+            )
+            items.append((shown, work))
+        return NewBatch(batch, items, request_id, body, self._gateway.retention_ms)
+
+
+def _preview(new: NewBatch) -> Batch:
+    """Return the batch as it would be created, without ids."""
+    batch = Batch()
+    batch.CopyFrom(new.batch)
+    batch.ClearField("batch_id")
+    for shown, _ in new.items:
+        item = batch.items.add()
+        item.CopyFrom(shown)
+        item.ClearField("item_id")
+        item.state = ItemState.ITEM_STATE_PENDING
+    return batch
+
+
+def _export(packed: bytes, request: ExportTranscriptRequest) -> transcripts.Exported:
+    return transcripts.export(
+        transcripts.unpack(packed),
+        request.format,
+        request.max_line_length,
+        request.max_line_count,
+    )
+
+
+def _page_size(asked: int) -> int:
+    if asked < 0:
+        raise _invalid("page_size", "PAGE_SIZE_NEGATIVE", "A page size is 0 (meaning 50) or more.")
+    return asked or DEFAULT_PAGE_SIZE
+
+
+def _page_token(created_ms: int, batch_id: str) -> str:
+    return base64.urlsafe_b64encode(f"{created_ms}:{batch_id}".encode()).decode()
+
+
+def _from_page_token(token: str) -> tuple[int, str] | None:
+    if not token:
+        return None
+    try:
+        created_ms, batch_id = base64.urlsafe_b64decode(token).decode().split(":")
+        return int(created_ms), batch_id
+    except ValueError:
+        raise _invalid(
+            "page_token",
+            "PAGE_TOKEN_INVALID",
+            "Use the next_page_token of the page before, or none to start again.",
+        ) from None
+
+
+def _invalid(field: str, reason: str, description: str) -> InvalidRequest:
+    return InvalidRequest([Violation(field, reason, description)])
