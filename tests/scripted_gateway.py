@@ -13,12 +13,12 @@ from batchscribe.v1.batch_service_pb2_grpc import (
     add_BatchServiceServicer_to_server,
 )
 from google.protobuf.message import Message
+from google.rpc.status_pb2 import Status
 
 from servicekit import status
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Event = batch_service_pb2.WatchBatchResponse
-Status = status.status_pb2.Status
 M = TypeVar("M", bound=Message)
 
 

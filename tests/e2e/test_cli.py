@@ -9,8 +9,8 @@ from pathlib import Path
 import grpc
 import pytest
 from batchscribe.v1 import batch_pb2, batch_service_pb2, transcript_pb2
-from google.protobuf.message import Message
 from google.rpc import error_details_pb2
+from google.rpc.status_pb2 import Status
 
 from servicekit import status
 from tests import command
@@ -217,7 +217,7 @@ def _transcript(number: int) -> batch_service_pb2.GetTranscriptResponse:
     return batch_service_pb2.GetTranscriptResponse(transcript=transcript)
 
 
-def _refusal(bad_field: str, description: str, **metadata: str) -> Message:
+def _refusal(bad_field: str, description: str, **metadata: str) -> Status:
     violation = error_details_pb2.BadRequest.FieldViolation(
         field=bad_field, description=description
     )

@@ -7,6 +7,7 @@ import grpc
 import pytest
 from batchscribe.client import Client, errors
 from batchscribe.v1 import batch_service_pb2
+from google.rpc.status_pb2 import Status
 
 from servicekit import status
 from tests.scripted_gateway import (
@@ -110,5 +111,5 @@ async def test_patience_ends() -> None:
             await _revisions(client)
 
 
-def _out_of_range() -> status.status_pb2.Status:
+def _out_of_range() -> Status:
     return status.build(grpc.StatusCode.OUT_OF_RANGE, "REVISION_AHEAD", "Not there yet.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from batchscribe.cli import delivery, inspect, jobs, session
+from batchscribe.cli import delivery, jobs, session, tables
 from batchscribe.cli.files import TranscriptFolder
 from batchscribe.cli.options import (
     BatchArgument,
@@ -153,7 +153,7 @@ def list_batches(
 
     async def work() -> None:
         async with session.connected(session.Target(server, api_key)) as client:
-            await inspect.show_batches(client, on_stdout, limit, json_lines)
+            await tables.show_batches(client, on_stdout, limit, json_lines)
 
     session.run(work())
 
@@ -180,7 +180,7 @@ def get(
             if folder:
                 await delivery.Delivery(client, file_format, folder, json_lines).take_all(batch)
             else:
-                inspect.show_batch(batch, on_stdout, json_lines)
+                tables.show_batch(batch, on_stdout, json_lines)
 
     session.run(work())
 
@@ -196,7 +196,7 @@ def cancel(
 
     async def work() -> None:
         async with session.connected(session.Target(server, api_key)) as client:
-            inspect.show_batch(await client.cancel(batch_id), on_stdout, json_lines)
+            tables.show_batch(await client.cancel(batch_id), on_stdout, json_lines)
 
     session.run(work())
 
@@ -209,7 +209,7 @@ def models(
 
     async def work() -> None:
         async with session.connected(session.Target(server, api_key)) as client:
-            inspect.show_models(await client.models(), on_stdout, json_lines)
+            tables.show_models(await client.models(), on_stdout, json_lines)
 
     session.run(work())
 

@@ -1,4 +1,4 @@
-"""``list``, ``get``, ``models``: what the server has, as tables or as JSON."""
+"""The tables of ``list``, ``get`` and ``models``, and the same as JSON."""
 
 from batchscribe.cli.delivery import as_json, print_json
 from batchscribe.cli.wording import clock, name_of, printable, state_of, state_of_batch, why_failed
