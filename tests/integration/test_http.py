@@ -1,31 +1,34 @@
 """The REST routes over a real socket, in front of a gRPC server whose answers are scripted."""
 
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import httpx2
 import pytest
-from batchscribe.v1 import batch_pb2, batch_service_pb2
+from batchscribe.v1 import batch_pb2
 from batchscribe.v1.batch_pb2 import Batch, BatchItem, BatchProgress
 from batchscribe.v1.batch_service_pb2 import (
+    CreateBatchRequest,
     CreateBatchResponse,
+    GetBatchRequest,
     GetBatchResponse,
     ListModelsResponse,
     Model,
 )
+from batchscribe.v1.batch_service_pb2_grpc import add_BatchServiceServicer_to_server
 from google.protobuf.message import Message
-from google.rpc import status_pb2
 from google.rpc.error_details_pb2 import BadRequest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
 from gateway.http import create_app, serve_http
 from servicekit import status
+from tests.scripted_gateway import ScriptedGateway
 
-SERVICE = batch_service_pb2.DESCRIPTOR.services_by_name["BatchService"]
+M = TypeVar("M", bound=Message)
 ROUTE = "/api/v1/transcribe/batch"
 VIDEO = {"youtube_url": "https://youtube.com/watch?v=abc123", "language": "en", "model": "base"}
 BATCH = Batch(
@@ -38,55 +41,29 @@ BATCH.create_time.FromSeconds(1_761_060_300)
 BATCH.update_time.FromSeconds(1_761_060_305)
 
 
-@dataclass
-class Script:
-    """Answers by method, and what was asked."""
-
-    answers: dict[str, Message] = field(
-        default_factory=lambda: {
-            "ListModels": ListModelsResponse(models=[Model(name="base"), Model(name="tiny.en")]),
-            "CreateBatch": CreateBatchResponse(batch=BATCH),
-            "GetBatch": GetBatchResponse(batch=BATCH),
-        }
-    )
-    asked: dict[str, Any] = field(default_factory=dict)
-    authorization: set[str] = field(default_factory=set)
-    health: HealthServicer = field(default_factory=HealthServicer)
-
-    def handlers(self) -> grpc.GenericRpcHandler:
-        return grpc.method_handlers_generic_handler(
-            SERVICE.full_name, {name: self._handler(name) for name in self.answers}
-        )
-
-    def _handler(self, name: str) -> "grpc.RpcMethodHandler[Any, Any]":
-        method = SERVICE.methods_by_name[name]
-        request_class = getattr(batch_service_pb2, method.input_type.name)
-
-        async def answer(request: Message, context: status.Context) -> Message:
-            metadata = dict(context.invocation_metadata() or ())
-            self.authorization.add(str(metadata.get("authorization", "")))
-            self.asked[name] = request
-            reply = self.answers[name]
-            if isinstance(reply, status_pb2.Status):
-                await status.abort(context, reply)
-            return reply
-
-        return grpc.unary_unary_rpc_method_handler(
-            answer, request_class.FromString, lambda reply: reply.SerializeToString()
-        )
+@pytest.fixture
+def gateway() -> ScriptedGateway:
+    """A gateway that has one batch."""
+    scripted = ScriptedGateway()
+    scripted.will_answer("ListModels", ListModelsResponse(models=[Model(name="base")]))
+    scripted.will_answer("CreateBatch", CreateBatchResponse(batch=BATCH))
+    scripted.will_answer("GetBatch", GetBatchResponse(batch=BATCH))
+    return scripted
 
 
 @pytest.fixture
-def script() -> Script:
-    return Script()
+def health() -> HealthServicer:
+    return HealthServicer()
 
 
 @pytest.fixture
-async def http(script: Script) -> AsyncIterator[httpx2.AsyncClient]:
+async def http(
+    gateway: ScriptedGateway, health: HealthServicer
+) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the HTTP edge with a key."""
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((script.handlers(),))
-    health_pb2_grpc.add_HealthServicer_to_server(script.health, server)
+    add_BatchServiceServicer_to_server(gateway, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -97,6 +74,17 @@ async def http(script: Script) -> AsyncIterator[httpx2.AsyncClient]:
             yield client
         await edge.stop()
     await server.stop(None)
+
+
+def instead(gateway: ScriptedGateway, method: str, answer: Message) -> None:
+    """Let ``method`` give ``answer`` and no other."""
+    gateway.answers[method] = deque([answer])
+
+
+def asked(gateway: ScriptedGateway, kind: type[M]) -> M:
+    """Return the one request of this kind that reached the gateway."""
+    (found,) = (request for request in gateway.requests if isinstance(request, kind))
+    return found
 
 
 def problem(response: httpx2.Response, code: int, reason: str) -> dict[str, Any]:
@@ -110,7 +98,7 @@ def problem(response: httpx2.Response, code: int, reason: str) -> dict[str, Any]
 
 
 async def test_a_batch_is_accepted_as_the_plan_says(
-    http: httpx2.AsyncClient, script: Script
+    http: httpx2.AsyncClient, gateway: ScriptedGateway
 ) -> None:
     """POST answers 202 with the whole document and where to find it."""
     response = await http.post(ROUTE, json={"videos": [VIDEO]})
@@ -142,26 +130,26 @@ async def test_a_batch_is_accepted_as_the_plan_says(
     }
 
 
-async def test_a_batch_is_found_again(http: httpx2.AsyncClient, script: Script) -> None:
+async def test_a_batch_is_found_again(http: httpx2.AsyncClient, gateway: ScriptedGateway) -> None:
     """GET asks for the batch of the path and answers 200."""
     response = await http.get(f"{ROUTE}/batch_1")
     assert (response.status_code, response.json()["batch_id"]) == (200, "batch_1")
-    assert script.asked["GetBatch"].batch_id == "batch_1"
+    assert asked(gateway, GetBatchRequest).batch_id == "batch_1"
 
 
-async def test_the_key_travels_on(http: httpx2.AsyncClient, script: Script) -> None:
+async def test_the_key_travels_on(http: httpx2.AsyncClient, gateway: ScriptedGateway) -> None:
     """The bearer token reaches every gRPC call as it came."""
     await http.post(ROUTE, json={"videos": [VIDEO]})
-    assert script.authorization == {"Bearer secret"}
+    assert gateway.metadata["authorization"] == "Bearer secret"
 
 
 async def test_the_idempotency_key_is_the_request_id(
-    http: httpx2.AsyncClient, script: Script
+    http: httpx2.AsyncClient, gateway: ScriptedGateway
 ) -> None:
     """An Idempotency-Key header makes the call safe to send again."""
     key = str(uuid.uuid4())
     await http.post(ROUTE, json={"videos": [VIDEO]}, headers={"Idempotency-Key": key})
-    assert script.asked["CreateBatch"].request_id == key
+    assert asked(gateway, CreateBatchRequest).request_id == key
 
 
 async def test_a_webhook_is_accepted_with_a_warning(http: httpx2.AsyncClient) -> None:
@@ -196,12 +184,12 @@ async def test_a_webhook_is_accepted_with_a_warning(http: httpx2.AsyncClient) ->
     ],
 )
 async def test_a_malformed_body_is_refused_by_path(
-    http: httpx2.AsyncClient, script: Script, body: object, path: str, reason: str
+    http: httpx2.AsyncClient, gateway: ScriptedGateway, body: object, path: str, reason: str
 ) -> None:
     """A body of the wrong form is 422 with the field's path, and nothing is created."""
     found = problem(await http.post(ROUTE, json=body), 422, "INVALID_REQUEST")
     assert [(one["field"], one["reason"]) for one in found["violations"]] == [(path, reason)]
-    assert "CreateBatch" not in script.asked
+    assert not any(isinstance(request, CreateBatchRequest) for request in gateway.requests)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +203,7 @@ async def test_garbage_is_refused(http: httpx2.AsyncClient, content: bytes) -> N
 
 
 async def test_violations_have_the_plans_field_names(
-    http: httpx2.AsyncClient, script: Script
+    http: httpx2.AsyncClient, gateway: ScriptedGateway
 ) -> None:
     """What the gateway refuses comes as 422 with paths into the plan's own body."""
     paths = ["videos[0].url", "options.max_concurrent", "request_id"]
@@ -225,8 +213,12 @@ async def test_violations_have_the_plans_field_names(
             for path in paths
         ]
     )
-    script.answers["CreateBatch"] = status.build(
-        grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", "videos[0].url: No.", details=[bad]
+    instead(
+        gateway,
+        "CreateBatch",
+        status.build(
+            grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", "videos[0].url: No.", details=[bad]
+        ),
     )
     found = problem(await http.post(ROUTE, json={"videos": [VIDEO]}), 422, "INVALID_REQUEST")
     assert [one["field"] for one in found["violations"]] == [
@@ -253,14 +245,16 @@ async def test_violations_have_the_plans_field_names(
 )
 async def test_every_status_has_its_http_status(
     http: httpx2.AsyncClient,
-    script: Script,
+    gateway: ScriptedGateway,
     code: grpc.StatusCode,
     http_status: int,
     header: tuple[str, str] | None,
 ) -> None:
     """A gRPC error keeps its reason and sentence; its delay becomes Retry-After."""
-    script.answers["GetBatch"] = status.build(
-        code, "SOME_REASON", "In words.", details=[status.retry_info(2.5)]
+    instead(
+        gateway,
+        "GetBatch",
+        status.build(code, "SOME_REASON", "In words.", details=[status.retry_info(2.5)]),
     )
     response = await http.get(f"{ROUTE}/batch_1")
     assert problem(response, http_status, "SOME_REASON")["detail"] == "In words."
@@ -268,25 +262,29 @@ async def test_every_status_has_its_http_status(
 
 
 async def test_a_caller_without_key_learns_nothing_of_the_body(
-    http: httpx2.AsyncClient, script: Script
+    http: httpx2.AsyncClient, gateway: ScriptedGateway
 ) -> None:
     """A refused key is 401 even if the body is bad as well."""
-    script.answers["ListModels"] = status.build(
-        grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID", "This key is not known here."
+    instead(
+        gateway,
+        "ListModels",
+        status.build(
+            grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID", "This key is not known here."
+        ),
     )
     problem(await http.post(ROUTE, json={"videos": [{}]}), 401, "TOKEN_INVALID")
 
 
 async def test_a_key_that_cannot_be_sent_is_no_key(
-    http: httpx2.AsyncClient, script: Script
+    http: httpx2.AsyncClient, gateway: ScriptedGateway
 ) -> None:
     """A header that gRPC would refuse is left out instead of ending in an error of ours."""
     headers = {b"Authorization": "Bearer café".encode("latin-1")}
     assert (await http.get(f"{ROUTE}/batch_1", headers=headers)).status_code == 200
-    assert script.authorization == {""}
+    assert "authorization" not in gateway.metadata
 
 
-async def test_large_bodies_are_refused(http: httpx2.AsyncClient, script: Script) -> None:
+async def test_large_bodies_are_refused(http: httpx2.AsyncClient, gateway: ScriptedGateway) -> None:
     """More than 1 MiB is 413, announced or not."""
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -296,7 +294,7 @@ async def test_large_bodies_are_refused(http: httpx2.AsyncClient, script: Script
     announced = await http.post(ROUTE, content=b" " * (1024 * 1024 + 1))
     streamed = await http.post(ROUTE, content=chunks())
     assert (announced.status_code, streamed.status_code) == (413, 413)
-    assert not script.asked
+    assert not gateway.requests
 
 
 @pytest.mark.parametrize(
@@ -312,11 +310,11 @@ async def test_unknown_routes_are_problems_too(
 
 @pytest.mark.parametrize(("serving", "code"), [("SERVING", 200), ("NOT_SERVING", 503)])
 async def test_health_is_the_gateways(
-    http: httpx2.AsyncClient, script: Script, serving: str, code: int
+    http: httpx2.AsyncClient, health: HealthServicer, serving: str, code: int
 ) -> None:
     """/healthz says what the gateway's own health service says, without a key."""
     state = health_pb2.HealthCheckResponse.ServingStatus.Value(serving)
-    await script.health.set("", state)
+    await health.set("", state)
     assert (await http.get("/healthz", headers={"Authorization": ""})).status_code == code
 
 
