@@ -102,12 +102,13 @@ class Dispatcher:
         self._look = asyncio.Event()
         self._is_draining = False
 
-    async def run(self) -> None:
-        """Claim, renew and reap until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._claim_forever())
-            group.create_task(self._every(RENEW_SECONDS, self._renew))
-            group.create_task(self._every(REAP_SECONDS, self._reap))
+    def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        """Return what has to run for the life of the gateway: claim, renew, reap."""
+        return (
+            self._claim_forever(),
+            self._every(RENEW_SECONDS, self._renew),
+            self._every(REAP_SECONDS, self._reap),
+        )
 
     def wake(self, wake: Wake) -> None:
         """Something changed in the store: look for work, and stop what was cancelled."""

@@ -5,7 +5,6 @@ slots, so resolving and choosing are done here.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -19,6 +18,7 @@ from batchscribe.transcriber.v1.transcriber_service_pb2 import (
 )
 from batchscribe.transcriber.v1.transcriber_service_pb2_grpc import TranscriberServiceStub
 
+from servicekit import tasks
 from servicekit.serve import CHANNEL_OPTIONS
 
 log = structlog.get_logger()
@@ -104,10 +104,7 @@ class TranscriberPool:
             await self._leave(address)
 
     async def _leave(self, address: str) -> None:
-        follower = self._followers.pop(address)
-        follower.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await follower
+        await tasks.cancel([self._followers.pop(address)])
         await self._members.pop(address).channel.close()
 
     async def _follow(self, member: Transcriber) -> None:

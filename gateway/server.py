@@ -28,7 +28,7 @@ from gateway.settings import Settings
 from gateway.store import BatchStore, Wake, WakeStream, connect, durability_gaps
 from gateway.validation import Limits
 from gateway.watch import Watches, WatchTimes
-from servicekit import reflection
+from servicekit import reflection, tasks
 from servicekit.serve import SERVER_OPTIONS, Health, drain, until_signalled
 
 log = structlog.get_logger()
@@ -86,16 +86,18 @@ class Server:
             http = await self._serve_http(stack, folder / "own.sock")
             async with asyncio.TaskGroup() as group:
                 loops = [
-                    group.create_task(self._wakes.run()),
-                    group.create_task(self._pool.run()),
-                    group.create_task(self._dispatcher.run()),
-                    group.create_task(self._keep_health()),
+                    group.create_task(loop)
+                    for loop in (
+                        self._wakes.run(),
+                        self._pool.run(),
+                        self._keep_health(),
+                        *self._dispatcher.loops(),
+                    )
                 ]
                 yield {"listening": address, "http": http}
                 grace_seconds = self._settings.drain_grace_seconds
                 await drain(server, self._health, self._finish_work, grace_seconds)
-                for loop in loops:
-                    loop.cancel()
+                await tasks.cancel(loops)
 
     def _bind(self, own_socket: Path) -> tuple[grpc.aio.Server, str]:
         server = grpc.aio.server(
