@@ -68,6 +68,8 @@ def up(
         redis_url=redis_url,
     )
 
+    session.say(on_stderr, "Starting Redis, a gateway and transcribers.")
+
     async def stay() -> None:
         async with running(settings, partial(session.say, on_stderr)) as server:
             session.say(
