@@ -107,6 +107,7 @@ class BarDisplay:
             description=f"[bold]{f'{overview.ended} of {overview.total} videos':{_NAME_WIDTH}}[/]",
             total=1.0,
             completed=overview.fraction,
+            visible=True,
             stage=f"{overview.fraction:<12.0%}",
             figures=_speed(overview),
         )
@@ -117,7 +118,7 @@ class BarDisplay:
         return self._bars[item_id]
 
     def _new_bar(self) -> TaskID:
-        return self._progress.add_task("", total=None, stage="", figures="")
+        return self._progress.add_task("", total=None, visible=False, stage="", figures="")
 
 
 class LineDisplay:
