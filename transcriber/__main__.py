@@ -1,0 +1,31 @@
+"""``python -m transcriber``: one transcriber, set up by the environment."""
+
+import asyncio
+import sys
+
+from pydantic import ValidationError
+
+from servicekit import logs
+from transcriber import server
+from transcriber.settings import Settings
+
+
+def main() -> int:
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            print(f"TRANSCRIBER_{name}: {problem['msg']}", file=sys.stderr)
+        return 2
+    logs.set_up(settings.log_level)
+    try:
+        asyncio.run(server.run(settings))
+    except server.CannotStart as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

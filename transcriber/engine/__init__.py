@@ -1,0 +1,1 @@
+"""The engine child: samples go in, text comes out."""

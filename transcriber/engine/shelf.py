@@ -1,0 +1,81 @@
+"""The models in memory: loaded when first asked for, the least used dropped for the next."""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import ctranslate2
+from batchscribe.transcriber.v1 import child_pb2
+from faster_whisper import WhisperModel
+
+from transcriber import models
+from transcriber.engine.whisper import Model
+
+_ROOM = 2
+
+
+class Shelf:
+    """Hands out models by name; any thread may ask. ``device`` is such as "cpu/int8"."""
+
+    def __init__(
+        self, setup: child_pb2.EngineSetup, on_change: Callable[[Sequence[str]], None]
+    ) -> None:
+        self._setup = setup
+        self._on_change = on_change
+        self._kind = _device(setup.device)
+        self._compute_type = setup.compute_type or _compute_type(self._kind)
+        self._loading = threading.Lock()
+        self._models: OrderedDict[str, Model] = OrderedDict()
+
+    @property
+    def device(self) -> str:
+        return f"{self._kind}/{self._compute_type}"
+
+    def model(self, name: str) -> Model:
+        """Return the model, loading it if need be. Raises VideoFailure MODEL_UNAVAILABLE."""
+        with self._loading:
+            if name not in self._models:
+                self._models[name] = self._load(name)
+                if len(self._models) > _ROOM:
+                    self._models.popitem(last=False)
+                self._on_change(list(self._models))
+            self._models.move_to_end(name)
+            return self._models[name]
+
+    def _load(self, name: str) -> Model:
+        directory = models.find(name, Path(self._setup.model_dir))
+        sha256 = models.sha256_of(directory)
+        workers, threads = _threads(self._setup) if self._kind == "cpu" else (1, 0)
+        try:
+            whisper = WhisperModel(
+                str(directory),
+                device=self._kind,
+                compute_type=self._compute_type,
+                cpu_threads=threads,
+                num_workers=workers,
+                local_files_only=True,
+            )
+        except (RuntimeError, ValueError) as error:
+            if "out of memory" in str(error):
+                raise
+            raise models.unavailable(name, "its files cannot be read.") from error
+        return Model(name, sha256, whisper)
+
+
+def _device(asked: str) -> str:
+    if asked != "auto":
+        return asked
+    return "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+
+
+def _compute_type(kind: str) -> str:
+    return "float16" if kind == "cuda" else "int8"
+
+
+def _threads(setup: child_pb2.EngineSetup) -> tuple[int, int]:
+    """Return (jobs at a time, threads for each) so that together they fill the cores once."""
+    cores = len(os.sched_getaffinity(0))
+    threads = setup.cpu_threads or min(cores, 4)
+    return max(1, min(setup.slots, cores // threads)), threads

@@ -1,0 +1,232 @@
+"""Every way a video can fail: the word for programs, the sentence and the hint for people.
+
+Foreign errors are translated here and nowhere else. They are recognised by class name and by
+HTTP status, so that this table can be read where yt-dlp and PyAV are not imported.
+"""
+
+import errno
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from batchscribe.v1 import batch_pb2
+
+INTERNAL = "INTERNAL_ERROR"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """``message`` may name facts in braces, such as ``{http_status}``."""
+
+    message: str
+    hint: str
+    retryable: bool = False
+
+
+FAILURES: Mapping[str, Failure] = {
+    "SOURCE_NOT_FOUND": Failure(
+        "There is nothing at this address.",
+        "Check the address; the video may have been removed.",
+    ),
+    "SOURCE_FORBIDDEN": Failure(
+        "The site refuses access to this address.",
+        "Open the address in a private browser window: only what shows there can be fetched.",
+    ),
+    "SOURCE_RESTRICTED": Failure(
+        "The site shows this video to some viewers only: by country, membership or protection.",
+        "Use a copy that everybody may see.",
+    ),
+    "SOURCE_LOGIN_REQUIRED": Failure(
+        "The site wants a login, or a proof that a person is asking.",
+        "Ask the operator of this service to give it cookies or another proxy for this site.",
+    ),
+    "SOURCE_RATE_LIMITED": Failure(
+        "The site says that too many requests came from here.",
+        "Wait; it will be tried again. Fewer videos of one site at a time help.",
+        retryable=True,
+    ),
+    "SOURCE_UNAVAILABLE": Failure(
+        "The site says that this video cannot be played.",
+        "Open the address in a browser to see the site's own explanation.",
+    ),
+    "SOURCE_FETCH_FAILED": Failure(
+        "The media could not be fetched: the network or the site failed.",
+        "It will be tried again; if it stays so, check that the address opens in a browser.",
+        retryable=True,
+    ),
+    "SOURCE_TIMED_OUT": Failure(
+        "Fetching the media took longer than {limit_seconds} s.",
+        "The site may be slow just now; it will be tried again.",
+        retryable=True,
+    ),
+    "PLAYLIST_NOT_ALLOWED": Failure(
+        "This address is a list of videos, not one video.",
+        "Give the address of each video.",
+    ),
+    "MEDIA_IS_LIVE": Failure(
+        "This is a live stream that has not ended.",
+        "Try again when the recording is there.",
+    ),
+    "UNSUPPORTED_MEDIA": Failure(
+        "What is at this address is no audio or video that can be read.",
+        "Give the address of a media file, or of a page of a site that yt-dlp knows.",
+    ),
+    "MEDIA_EMPTY": Failure(
+        "The file at this address is empty.",
+        "Check that the upload was complete.",
+    ),
+    "NO_AUDIO": Failure(
+        "The file has no audio track.",
+        "Give a version with sound.",
+    ),
+    "MEDIA_TRUNCATED": Failure(
+        "The file ends before its audio does.",
+        "Upload the whole file again.",
+    ),
+    "MEDIA_TOO_LONG": Failure(
+        "The audio is longer than the {limit_seconds} s that are allowed.",
+        "Cut it into shorter files.",
+    ),
+    "MEDIA_TOO_LARGE": Failure(
+        "The file is larger than the {limit_bytes} bytes that are allowed.",
+        "Give an audio-only version, or cut it into smaller files.",
+    ),
+    "MODEL_UNAVAILABLE": Failure(
+        "The model {model} cannot be loaded: {cause}",
+        "Choose another model, or ask the operator to put this one into the model directory.",
+        retryable=True,
+    ),
+    "LANGUAGE_NOT_SUPPORTED": Failure(
+        "The model {model} cannot do this for the language {language}.",
+        "Choose a multilingual model such as base.",
+    ),
+    "DISK_FULL": Failure(
+        "The transcriber has no room left for the media.",
+        "It will be tried again; the operator can free space or lower the size limits.",
+        retryable=True,
+    ),
+    "OUT_OF_MEMORY": Failure(
+        "The transcriber ran out of memory.",
+        "It will be tried again; a smaller model needs less.",
+        retryable=True,
+    ),
+    "WORKER_CRASHED": Failure(
+        "The transcriber's process ended while it worked on this video.",
+        "It will be tried again.",
+        retryable=True,
+    ),
+    INTERNAL: Failure(
+        "Something went wrong inside the transcriber.",
+        "It will be tried again; if it stays so, tell the operator, whose log has the details.",
+        retryable=True,
+    ),
+}
+
+_BY_STATUS = {
+    401: "SOURCE_LOGIN_REQUIRED",
+    403: "SOURCE_FORBIDDEN",
+    404: "SOURCE_NOT_FOUND",
+    410: "SOURCE_NOT_FOUND",
+    429: "SOURCE_RATE_LIMITED",
+    451: "SOURCE_RESTRICTED",
+}
+_PASSING_STATUSES = (408, 425)  # With 5xx: a later request may do better.
+
+# What sites say through yt-dlp, for which it has no classes. First match wins.
+_BY_TEXT = (
+    (re.compile(r"not a bot|sign in|log ?in|cookies|account", re.I), "SOURCE_LOGIN_REQUIRED"),
+    (re.compile(r"rate.?limit|too many requests|captcha", re.I), "SOURCE_RATE_LIMITED"),
+    (re.compile(r"private|members|country|region|drm|age.restrict", re.I), "SOURCE_RESTRICTED"),
+    (re.compile(r"live event|premieres|is offline|not currently live", re.I), "MEDIA_IS_LIVE"),
+    (re.compile(r"not found|does not exist|been removed|deleted", re.I), "SOURCE_NOT_FOUND"),
+    (re.compile(r"unsupported url|no video|no (suitable )?formats", re.I), "UNSUPPORTED_MEDIA"),
+    (re.compile(r"is empty", re.I), "MEDIA_EMPTY"),
+)
+
+# By class name, nearest first along each error's ancestry.
+BY_CLASS = {
+    "yt_dlp.utils._utils.UnsupportedError": "UNSUPPORTED_MEDIA",
+    "yt_dlp.utils._utils.GeoRestrictedError": "SOURCE_RESTRICTED",
+    "yt_dlp.utils._utils.UserNotLive": "MEDIA_IS_LIVE",
+    "yt_dlp.utils._utils.ContentTooShortError": "SOURCE_FETCH_FAILED",
+    "yt_dlp.networking.exceptions.TransportError": "SOURCE_FETCH_FAILED",
+    "yt_dlp.networking.exceptions.HTTPError": "SOURCE_FETCH_FAILED",
+    "yt_dlp.networking.exceptions.RequestError": "SOURCE_UNAVAILABLE",
+    "av.error.FFmpegError": "UNSUPPORTED_MEDIA",
+    "builtins.MemoryError": "OUT_OF_MEMORY",
+}
+
+
+class VideoFailure(Exception):
+    """The video cannot be transcribed for a reason that we name ourselves."""
+
+    def __init__(self, reason: str, **facts: object) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.facts = {name: str(value) for name, value in facts.items()}
+
+
+def item_error(reason: str, **facts: object) -> batch_pb2.ItemError:
+    """Return the error of an item; ``facts`` fill the sentence and are its metadata."""
+    failure = FAILURES[reason]
+    metadata = {name: str(value) for name, value in facts.items()}
+    return batch_pb2.ItemError(
+        reason=reason,
+        message=failure.message.format_map(metadata),
+        hint=failure.hint,
+        metadata=metadata,
+        retryable=failure.retryable,
+    )
+
+
+def classify(error: BaseException) -> batch_pb2.ItemError:
+    """Translate an error of ours, of yt-dlp, of PyAV or of CTranslate2."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, VideoFailure):
+            return item_error(cause.reason, **cause.facts)
+    for cause in causes:
+        if (status := getattr(cause, "status", None)) is not None and isinstance(status, int):
+            return item_error(_reason_of_status(status), http_status=status)
+    # The innermost error knows best; what wraps it only says where it happened.
+    for cause in reversed(causes):
+        if reason := _reason_of(cause):
+            return item_error(reason)
+    return item_error(INTERNAL)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield ``error`` and what it was raised from, the way yt-dlp keeps it too."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        exc_info = getattr(error, "exc_info", None) or (None, None)
+        error = exc_info[1] or getattr(error, "cause", None) or error.__cause__
+
+
+def _reason_of_status(status: int) -> str:
+    if status >= 500 or status in _PASSING_STATUSES:
+        return "SOURCE_FETCH_FAILED"
+    return _BY_STATUS.get(status, "SOURCE_UNAVAILABLE")
+
+
+def _reason_of(error: BaseException) -> str | None:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "DISK_FULL"
+    for ancestor in type(error).__mro__:
+        if reason := BY_CLASS.get(f"{ancestor.__module__}.{ancestor.__qualname__}"):
+            return reason
+    if type(error).__name__ == "ExtractorError":
+        return _reason_of_extractor(error)
+    if isinstance(error, RuntimeError) and "out of memory" in str(error):
+        return "OUT_OF_MEMORY"
+    return None
+
+
+def _reason_of_extractor(error: BaseException) -> str:
+    for pattern, reason in _BY_TEXT:
+        if pattern.search(str(error)):
+            return reason
+    # yt-dlp marks what the site itself says as expected; the rest are sites that changed.
+    return "SOURCE_UNAVAILABLE" if getattr(error, "expected", False) else "SOURCE_FETCH_FAILED"

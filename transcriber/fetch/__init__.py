@@ -1,0 +1,1 @@
+"""The fetch child: an address goes in, samples come out."""

@@ -1,0 +1,140 @@
+"""Downloads one address with yt-dlp: the best audio-only format, as it is, into one file.
+
+yt-dlp gets no configuration, plug-ins, netrc or cookies but what the operator set, and writes
+nothing but the file that we name.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yt_dlp
+from batchscribe.transcriber.v1 import child_pb2
+from batchscribe.v1 import transcript_pb2
+from yt_dlp.networking import Request, Response
+
+from transcriber.failures import VideoFailure
+
+_SOCKET_TIMEOUT_SECONDS = 15
+_NOT_OVER = ("is_live", "is_upcoming", "post_live")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the site says about a video before anything is downloaded."""
+
+    info: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        return str(self.info.get("title") or "")
+
+    @property
+    def is_bare_file(self) -> bool:
+        """The address is the media file itself, so the title is only a file name."""
+        return bool(self.info.get("direct"))
+
+    @property
+    def duration_seconds(self) -> float:
+        """Declared length; 0 if unknown."""
+        return float(self.info.get("duration") or 0)
+
+    def source(self) -> transcript_pb2.SourceInfo:
+        source = transcript_pb2.SourceInfo(
+            title=self.title,
+            source_id=str(self.info.get("id") or ""),
+            extractor=str(self.info.get("extractor") or ""),
+            uploader=str(self.info.get("uploader") or self.info.get("channel") or ""),
+        )
+        published = self.info.get("timestamp")
+        if published is not None and not self.is_bare_file:
+            source.publish_time.FromSeconds(int(published))
+        return source
+
+
+class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
+    """One use of yt-dlp for one address."""
+
+    def __init__(self, setup: child_pb2.FetchSetup, check: Callable[[], None]) -> None:
+        """``check`` raises when the work should stop."""
+        self._check = check
+        self._max_bytes = setup.max_bytes
+        self._responses: list[Response] = []
+        super().__init__(_parameters(setup), auto_init=True)
+        self.add_progress_hook(self._on_progress)
+
+    def look_up(self, url: str) -> Listing:
+        """Ask the site what is there. Raises VideoFailure or yt-dlp's errors."""
+        info = self.extract_info(url, download=False)
+        if info.get("_type", "video") != "video":
+            raise VideoFailure("PLAYLIST_NOT_ALLOWED")
+        if info.get("is_live") or info.get("live_status") in _NOT_OVER:
+            raise VideoFailure("MEDIA_IS_LIVE")
+        size = info.get("filesize") or 0
+        self._check_size(size)
+        return Listing(info)
+
+    def download(self, listing: Listing, path: Path) -> None:
+        """Write the media to ``path``. Raises VideoFailure or yt-dlp's errors."""
+        self.dl(str(path), dict(listing.info))
+        if not path.is_file() or path.stat().st_size == 0:
+            raise VideoFailure("MEDIA_EMPTY")
+
+    def urlopen(self, request: Request | str) -> Response:
+        self._check()
+        response = super().urlopen(request)
+        self._responses.append(response)
+        return response
+
+    def hang_up(self) -> None:
+        """Break reads that are waiting for a slow site. Called from another thread."""
+        for response in self._responses:
+            # A response that is read to its end has no connection to break.
+            with contextlib.suppress(AttributeError, ValueError, RuntimeError, OSError):
+                response.fp.shutdown()
+
+    def _on_progress(self, progress: Mapping[str, Any]) -> None:
+        self._check()
+        self._check_size(progress.get("downloaded_bytes") or 0)
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > self._max_bytes:
+            raise VideoFailure("MEDIA_TOO_LARGE", limit_bytes=self._max_bytes)
+
+
+def _parameters(setup: child_pb2.FetchSetup) -> dict[str, Any]:
+    return {
+        "format": "ba/b",
+        # The original language first: otherwise a dubbed track may win. Speech needs no more
+        # than 64 kbit/s.
+        "format_sort": ["lang", "hasaud", "acodec:opus", "abr~64"],
+        "noplaylist": True,
+        # A list is refused: its first entry is enough to know one.
+        "extract_flat": "in_playlist",
+        "playlistend": 1,
+        "logger": logging.getLogger("yt_dlp"),
+        "noprogress": True,
+        "cachedir": False,
+        "cookiefile": setup.cookies_file or None,
+        # The empty string also keeps yt-dlp from reading a proxy from the environment.
+        "proxy": setup.proxy,
+        "usenetrc": False,
+        "enable_file_urls": False,
+        "allowed_extractors": ["default"],
+        "socket_timeout": _SOCKET_TIMEOUT_SECONDS,
+        "retries": 3,
+        "extractor_retries": 1,
+        "fragment_retries": 5,
+        "skip_unavailable_fragments": False,
+        "concurrent_fragment_downloads": 4,
+        "hls_prefer_native": True,
+        "ffmpeg_location": "/nonexistent",
+        "fixup": "never",
+        "nopart": True,
+        "continuedl": False,
+        "updatetime": False,
+        "ignoreerrors": False,
+    }

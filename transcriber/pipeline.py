@@ -1,0 +1,131 @@
+"""One task from address to transcript: through the fetch child, then through the engine child."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchscribe.transcriber.v1 import child_pb2
+from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
+from batchscribe.v1 import transcript_pb2
+
+from transcriber import failures
+from transcriber.children import Child, ChildDied, JobFailed
+from transcriber.runner import Report
+from transcriber.scratch import Scratch
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What every task of this transcriber has in common."""
+
+    worker: str
+    models: Sequence[str]
+    versions: Mapping[str, str]
+    fetch_seconds: float
+
+
+class Pipeline:
+    """Does tasks, any number at a time; the children bound nothing, the task table does."""
+
+    def __init__(self, fetcher: Child, engine: Child, scratch: Scratch, terms: Terms) -> None:
+        self._fetcher = fetcher
+        self._engine = engine
+        self._scratch = scratch
+        self._terms = terms
+
+    async def run(
+        self, request: contract.TranscribeRequest, report: Report
+    ) -> contract.TranscribeResponse:
+        """Return the transcript or what is wrong with the video; report on the way."""
+        try:
+            transcript = await self._transcript(request, report)
+        except JobFailed as failed:
+            return contract.TranscribeResponse(error=failed.error)
+        except ChildDied:
+            return contract.TranscribeResponse(error=failures.item_error("WORKER_CRASHED"))
+        return contract.TranscribeResponse(transcript=transcript)
+
+    async def _transcript(
+        self, request: contract.TranscribeRequest, report: Report
+    ) -> transcript_pb2.Transcript:
+        self._check_model(request.model)
+        async with self._scratch.directory() as directory:
+            report(contract.TaskStatus(stage=contract.TASK_STAGE_FETCHING))
+            fetched = await self._fetch(request.url, directory, report)
+            report(
+                contract.TaskStatus(
+                    stage=contract.TASK_STAGE_TRANSCRIBING,
+                    title=fetched.source.title,
+                    audio_duration=fetched.audio_duration,
+                )
+            )
+            started = time.monotonic()
+            transcript = await self._recognize(request, fetched, report)
+        self._describe(transcript, request, fetched, time.monotonic() - started)
+        return transcript
+
+    def _check_model(self, model: str) -> None:
+        if model not in self._terms.models:
+            raise _failed("MODEL_UNAVAILABLE", model=model, cause="it is not offered here.")
+
+    async def _fetch(self, url: str, directory: Path, report: Report) -> child_pb2.Fetched:
+        job = child_pb2.FetchJob(url=url, directory=str(directory))
+        limit_seconds = self._terms.fetch_seconds
+        try:
+            async with asyncio.timeout(limit_seconds):
+                reply = await self._fetcher.run(
+                    child_pb2.ChildRequest(fetch=job), lambda news: report(_about(news.news))
+                )
+        except TimeoutError:
+            raise _failed("SOURCE_TIMED_OUT", limit_seconds=int(limit_seconds)) from None
+        return reply.fetched
+
+    async def _recognize(
+        self, request: contract.TranscribeRequest, fetched: child_pb2.Fetched, report: Report
+    ) -> transcript_pb2.Transcript:
+        job = child_pb2.TranscribeJob(
+            samples_path=fetched.samples_path,
+            model=request.model,
+            language=request.language,
+            options=request.options,
+        )
+        reply = await self._engine.run(
+            child_pb2.ChildRequest(transcribe=job), lambda news: report(_done(news.advanced))
+        )
+        return reply.transcribed.transcript
+
+    def _describe(
+        self,
+        transcript: transcript_pb2.Transcript,
+        request: contract.TranscribeRequest,
+        fetched: child_pb2.Fetched,
+        transcribe_seconds: float,
+    ) -> None:
+        """Add what the engine does not know."""
+        transcript.duration.CopyFrom(fetched.audio_duration)
+        transcript.source.CopyFrom(fetched.source)
+        transcript.warnings.MergeFrom(fetched.warnings)
+        transcript.create_time.GetCurrentTime()
+        provenance = transcript.provenance
+        provenance.worker = self._terms.worker
+        provenance.versions.update(self._terms.versions)
+        provenance.options.CopyFrom(request.options)
+        provenance.timings.CopyFrom(fetched.timings)
+        provenance.timings.transcribe.FromMilliseconds(int(transcribe_seconds * 1000))
+
+
+def _failed(reason: str, **facts: object) -> JobFailed:
+    return JobFailed(failures.item_error(reason, **facts))
+
+
+def _about(news: child_pb2.SourceNews) -> contract.TaskStatus:
+    status = contract.TaskStatus(title=news.title)
+    if news.HasField("audio_duration"):
+        status.audio_duration.CopyFrom(news.audio_duration)
+    return status
+
+
+def _done(advanced: child_pb2.Advanced) -> contract.TaskStatus:
+    return contract.TaskStatus(audio_processed=advanced.audio_processed)

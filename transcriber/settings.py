@@ -1,0 +1,67 @@
+"""Every setting of a transcriber, read once from the environment (prefix ``TRANSCRIBER_``)."""
+
+import socket
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Names and units as in the table of docs/settings.md; lists are separated by commas."""
+
+    model_config = SettingsConfigDict(env_prefix="TRANSCRIBER_")
+
+    listen: str = Field(
+        "127.0.0.1:50061", description="Address of the gRPC port; port 0 takes any."
+    )
+    worker: str = Field(
+        default_factory=socket.gethostname, description="Name for people; the host's by default."
+    )
+    slots: int = Field(4, ge=1, le=256, description="Videos at a time.")
+    model_dir: Path = Field(Path("models"), description="Where models are looked for and kept.")
+    models: Names = Field(("base",), min_length=1, description="Models offered, by name or path.")
+    preload: Names = Field((), description="Models loaded at the start; the first one by default.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto, cpu or cuda.")
+    compute_type: str = Field(
+        "", description="CTranslate2 compute type; empty: int8 on cpu, float16 on cuda."
+    )
+    cpu_threads: int = Field(0, ge=0, description="Threads for one video on a CPU; 0 chooses.")
+    work_dir: Path = Field(
+        Path(tempfile.gettempdir(), "batchscribe-transcriber"),
+        description="Where media lies while it is worked on.",
+    )
+    max_media_bytes: int = Field(4 * 1024**3, gt=0, description="Most bytes of one download.")
+    max_audio_seconds: float = Field(12 * 3600, gt=0, description="Longest audio of one video.")
+    fetch_timeout_seconds: float = Field(
+        3600, gt=0, description="Longest time for fetching and decoding one video."
+    )
+    cookies_file: Path | None = Field(None, description="Cookies for yt-dlp, Netscape format.")
+    proxy: str = Field("", description="Upstream proxy for fetching, as a URL.")
+    drain_grace_seconds: float = Field(
+        30, ge=0, description="Time for running videos to end on SIGTERM."
+    )
+    reflection: bool = Field(True, description="Serve gRPC reflection, for grpcurl and buf curl.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @field_validator("models", "preload", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @model_validator(mode="after")
+    def _check_preload(self) -> "Settings":
+        if unknown := set(self.preload) - set(self.models):
+            raise ValueError(f"preload names models that are not offered: {sorted(unknown)}")
+        return self
+
+    @property
+    def preloaded(self) -> tuple[str, ...]:
+        """The models to load at the start."""
+        return self.preload or self.models[:1]
