@@ -5,14 +5,18 @@ import inspect
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.01
 
 
-async def wait_until(predicate: Callable[[], T | Awaitable[T]], timeout_seconds: float = 10.0) -> T:
+@overload
+async def wait_until(predicate: Callable[[], Awaitable[T]], timeout_seconds: float = 10.0) -> T: ...
+@overload
+async def wait_until(predicate: Callable[[], T], timeout_seconds: float = 10.0) -> T: ...
+async def wait_until(predicate: Callable[[], Any], timeout_seconds: float = 10.0) -> Any:
     """Return the first truthy answer of ``predicate``, which may be a coroutine function.
 
     Raises AssertionError when ``timeout_seconds`` have passed without one.
