@@ -105,6 +105,11 @@ class ScriptedTranscriber(TranscriberServiceServicer):
         self.tasks[request.task_id] = task
         self._changed.set()
 
+    def offer(self, slots: int) -> None:
+        """Have so many slots from now on, and say so in WatchStatus."""
+        self.slots = slots
+        self._changed.set()
+
     async def CancelTask(
         self, request: CancelTaskRequest, context: status.Context
     ) -> CancelTaskResponse:
