@@ -13,9 +13,11 @@ _POLL_SECONDS = 0.01
 
 
 @overload
-async def wait_until(predicate: Callable[[], Awaitable[T]], timeout_seconds: float = 10.0) -> T: ...
+async def wait_until(
+    predicate: Callable[[], Awaitable[T | None]], timeout_seconds: float = 10.0
+) -> T: ...
 @overload
-async def wait_until(predicate: Callable[[], T], timeout_seconds: float = 10.0) -> T: ...
+async def wait_until(predicate: Callable[[], T | None], timeout_seconds: float = 10.0) -> T: ...
 async def wait_until(predicate: Callable[[], Any], timeout_seconds: float = 10.0) -> Any:
     """Return the first truthy answer of ``predicate``, which may be a coroutine function.
 
