@@ -140,15 +140,15 @@ _BY_TEXT = (
     (re.compile(r"live event|premieres|is offline|not currently live", re.I), "MEDIA_IS_LIVE"),
     (re.compile(r"not found|does not exist|been removed|deleted", re.I), "SOURCE_NOT_FOUND"),
     (re.compile(r"unsupported url|no video|no (suitable )?formats", re.I), "UNSUPPORTED_MEDIA"),
-    (re.compile(r"is empty", re.I), "MEDIA_EMPTY"),
+    (re.compile(r"is empty|any data blocks", re.I), "MEDIA_EMPTY"),
 )
 
 # By class name, nearest first along each error's ancestry.
 BY_CLASS = {
-    "yt_dlp.utils._utils.UnsupportedError": "UNSUPPORTED_MEDIA",
-    "yt_dlp.utils._utils.GeoRestrictedError": "SOURCE_RESTRICTED",
-    "yt_dlp.utils._utils.UserNotLive": "MEDIA_IS_LIVE",
-    "yt_dlp.utils._utils.ContentTooShortError": "SOURCE_FETCH_FAILED",
+    "yt_dlp.utils.UnsupportedError": "UNSUPPORTED_MEDIA",
+    "yt_dlp.utils.GeoRestrictedError": "SOURCE_RESTRICTED",
+    "yt_dlp.utils.UserNotLive": "MEDIA_IS_LIVE",
+    "yt_dlp.utils.ContentTooShortError": "SOURCE_FETCH_FAILED",
     "yt_dlp.networking.exceptions.TransportError": "SOURCE_FETCH_FAILED",
     "yt_dlp.networking.exceptions.HTTPError": "SOURCE_FETCH_FAILED",
     "yt_dlp.networking.exceptions.RequestError": "SOURCE_UNAVAILABLE",
@@ -217,14 +217,14 @@ def _reason_of(error: BaseException) -> str | None:
     for ancestor in type(error).__mro__:
         if reason := BY_CLASS.get(f"{ancestor.__module__}.{ancestor.__qualname__}"):
             return reason
-    if type(error).__name__ == "ExtractorError":
-        return _reason_of_extractor(error)
+    if type(error).__name__ in ("ExtractorError", "DownloadError"):
+        return _reason_of_text(error)
     if isinstance(error, RuntimeError) and "out of memory" in str(error):
         return "OUT_OF_MEMORY"
     return None
 
 
-def _reason_of_extractor(error: BaseException) -> str:
+def _reason_of_text(error: BaseException) -> str:
     for pattern, reason in _BY_TEXT:
         if pattern.search(str(error)):
             return reason

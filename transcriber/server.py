@@ -175,5 +175,13 @@ def _environment(scratch: Scratch) -> dict[str, str]:
     passed_on = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
     # yt-dlp finds the JavaScript engine that was installed with it on this path.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    # Threads of glibc's allocator would each keep what they once needed.
-    return passed_on | {"PATH": path, "HOME": str(scratch.home), "MALLOC_ARENA_MAX": "2"}
+    return {
+        # Threads of OpenMP would otherwise spin while they wait, which on busy cores costs others
+        # and themselves many times the work.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        # Threads of glibc's allocator would each keep what they once needed.
+        "MALLOC_ARENA_MAX": "2",
+        **passed_on,
+        "PATH": path,
+        "HOME": str(scratch.home),
+    }

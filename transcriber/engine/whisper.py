@@ -67,19 +67,19 @@ class Recognizer:
             return None
         return list(get_speech_timestamps(samples, VadOptions()))
 
-    def _recognize(self, samples: Samples) -> Iterable[WhisperSegment]:
+    def _recognize(self, samples: Samples) -> Iterator[WhisperSegment]:
         words = self._options.word_timestamps
         segments, info = self._model.whisper.transcribe(samples, **self._parameters(words))
         if self.language == AUTO:
             self.language = info.language
             self.language_probability = info.language_probability
-        if not words:
-            return iter(segments)
-        return _or_without_words(segments, lambda: self._without_words(samples))
+        if words:
+            segments = _or_without_words(segments, lambda: self._without_words(samples))
+        yield from segments
 
-    def _without_words(self, samples: Samples) -> Iterable[WhisperSegment]:
+    def _without_words(self, samples: Samples) -> Iterator[WhisperSegment]:
         segments, _ = self._model.whisper.transcribe(samples, **self._parameters(words=False))
-        return iter(segments)
+        yield from segments
 
     def _parameters(self, words: bool) -> dict[str, Any]:
         options = self._options

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from contextlib import closing
 from pathlib import Path
 
 import yt_dlp
@@ -13,6 +14,8 @@ from transcriber import jobs
 from transcriber.failures import VideoFailure
 from transcriber.fetch.decode import Decoded, Media, MediaFile
 from transcriber.fetch.source import Listing, Source
+
+_UNHEARD_SECONDS = 0.25  # Declared lengths are rounded to about as much.
 
 
 class Fetcher:
@@ -53,14 +56,15 @@ class Fetcher:
         return child_pb2.ChildReply(fetched=reply)
 
     def _download(self, job: jobs.Job, path: Path) -> Listing:
-        with Source(self._setup, job.check) as source:
+        source = Source(self._setup, job.check)
+        with closing(source):
             job.when_cancelled(source.hang_up)
             listing = source.look_up(job.request.fetch.url)
             self._check_length(listing.duration_seconds)
             if not listing.is_bare_file:
                 _tell(job, listing.title, listing.duration_seconds)
             source.download(listing, path)
-            return listing
+        return listing
 
     def _check_length(self, seconds: float) -> None:
         if seconds > self._max_seconds:
@@ -86,15 +90,18 @@ def _fetched(
     fetched.source.title = _title(listing, media)
     fetched.source.media_format = media.media_format
     fetched.audio_duration.FromMilliseconds(int(decoded.duration_seconds * 1000))
-    if decoded.bad_packets:
-        fetched.warnings.append(_damaged(decoded.bad_packets))
+    if decoded.bad_packets or decoded.missing_seconds > _UNHEARD_SECONDS:
+        fetched.warnings.append(_damaged(decoded))
     return fetched
 
 
-def _damaged(bad_packets: int) -> batch_pb2.ItemWarning:
+def _damaged(decoded: Decoded) -> batch_pb2.ItemWarning:
     return batch_pb2.ItemWarning(
         reason="MEDIA_DAMAGED",
-        message=f"The file is damaged: {bad_packets} pieces of its audio could not be read.",
+        message=(
+            f"The file is damaged: {decoded.bad_packets} pieces of its audio could not be read "
+            f"and {decoded.missing_seconds:.1f} s are missing."
+        ),
     )
 
 

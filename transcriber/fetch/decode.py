@@ -28,7 +28,9 @@ _FORMATS = (
 _MICROSECONDS = 1_000_000
 _SHORTEST_GAP_SECONDS = 0.1  # Less is rounding of time stamps.
 _LONGEST_BLIND_GAP_SECONDS = 60.0  # Where no length is declared, more is a broken time stamp.
-_COMPLETE = 0.95  # Share of the declared length below which a file counts as cut.
+# A file that lacks more than both of these is cut; less is damage or rounding.
+_SMALL_LOSS = 0.05
+_SMALL_LOSS_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +46,11 @@ class Media:
 
 @dataclass(frozen=True)
 class Decoded:
-    """``bad_packets`` were skipped and are silence in the samples."""
+    """``bad_packets`` were skipped; ``missing_seconds`` were declared and are not in the file."""
 
     duration_seconds: float
     bad_packets: int
+    missing_seconds: float
 
 
 class MediaFile:
@@ -93,10 +96,10 @@ class MediaFile:
                 if packet.stream_index == self._stream.index:
                     track.add(packet)
             track.end()
-        self._check_complete(max(track.seconds, reached_seconds))
+        missing_seconds = self._missing_seconds(max(track.seconds, reached_seconds))
         if not track.samples:
             raise VideoFailure("MEDIA_EMPTY")
-        return Decoded(track.seconds, track.bad_packets)
+        return Decoded(track.seconds, track.bad_packets, missing_seconds)
 
     def _declared_seconds(self) -> float:
         stream = self._stream
@@ -104,14 +107,16 @@ class MediaFile:
             return float(stream.duration * stream.time_base)
         return (self._container.duration or 0) / _MICROSECONDS
 
-    def _check_complete(self, reached_seconds: float) -> None:
+    def _missing_seconds(self, reached_seconds: float) -> float:
         declared = self._declared_seconds()
-        if reached_seconds < declared * _COMPLETE:
+        missing = declared - reached_seconds
+        if missing > max(_SMALL_LOSS_SECONDS, declared * _SMALL_LOSS):
             raise VideoFailure(
                 "MEDIA_TRUNCATED",
                 declared_seconds=round(declared, 1),
                 reached_seconds=round(reached_seconds, 1),
             )
+        return max(0.0, missing)
 
 
 class _Track:
@@ -136,6 +141,7 @@ class _Track:
             self.bad_packets += 1
             return
         for frame in frames:
+            assert isinstance(frame, AudioFrame)
             self._fill_gap(frame)
             for resampled in self._resampler.push(frame):
                 self._write(resampled)

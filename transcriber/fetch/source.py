@@ -89,6 +89,9 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
         self._responses.append(response)
         return response
 
+    def save_cookies(self) -> None:
+        """Leave the operator's file as it is; several threads read it."""
+
     def hang_up(self) -> None:
         """Break reads that are waiting for a slow site. Called from another thread."""
         for response in self._responses:

@@ -1,0 +1,108 @@
+"""Media made on the spot, and a server that hands it out well or badly."""
+
+import io
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+RATE = 16_000
+CONTAINERS = {"mp4": "aac", "mp3": "mp3", "webm": "libopus", "wav": "pcm_s16le"}
+
+
+def tone(seconds: float, loudness: float = 0.3) -> NDArray[np.int16]:
+    """Return a hum: int16[n], mono, 16 kHz. Loudness 0 is silence."""
+    times = np.arange(int(seconds * RATE)) / RATE
+    return (np.sin(times * 2 * np.pi * 220) * loudness * 32767).astype(np.int16)
+
+
+def encode(samples: NDArray[np.int16], container: str = "mp4") -> bytes:
+    """Return a media file of ``samples``: int16[n], mono, 16 kHz."""
+    file = io.BytesIO()
+    options = {"movflags": "faststart"} if container == "mp4" else {}
+    with av.open(file, "w", format=container, options=options) as output:
+        rate = 48_000 if container == "webm" else RATE
+        stream = output.add_stream(CONTAINERS[container], rate=rate, layout="mono")
+        assert isinstance(stream, av.AudioStream)
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = RATE
+        frame.time_base = Fraction(1, RATE)
+        frame.pts = 0
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server says at one path. ``drip`` sends a byte now and then, for ever."""
+
+    body: bytes = b""
+    content_type: str = "video/mp4"
+    status: int = 200
+    drip: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class MediaServer:
+    """Answers by path; a path that was not set is 404."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.answers: dict[str, Answer] = {}
+        self.asked: list[str] = []
+        self.closing = threading.Event()
+
+    def serve(self, path: str, answer: Answer) -> str:
+        """Set what is at ``path`` and return its address."""
+        self.answers[f"/{path}"] = answer
+        return f"{self.url}/{path}"
+
+
+@contextmanager
+def media_server() -> Iterator[MediaServer]:
+    """Serve on a free port of the loopback interface."""
+    with _Server(("127.0.0.1", 0), _Answering) as server:
+        server.media = MediaServer(server.server_port)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server.media
+        finally:
+            server.media.closing.set()
+            server.shutdown()
+            thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    media: MediaServer
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is what some tests are about."""
+
+
+class _Answering(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        media = self.server.media
+        media.asked.append(self.path)
+        answer = media.answers.get(self.path, Answer(b"nothing", "text/plain", 404))
+        length = 10_000_000 if answer.drip else len(answer.body)
+        headers = {"Content-Type": answer.content_type, "Content-Length": str(length)}
+        self.send_response(answer.status)
+        for name, value in (headers | dict(answer.headers)).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.body)
+        while answer.drip and not media.closing.wait(0.1):
+            self.wfile.write(b"\0")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass

@@ -1,0 +1,25 @@
+"""Reading the environment."""
+
+import pytest
+from pydantic import ValidationError
+
+from transcriber.settings import Settings
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spaces and empty names do not count."""
+    monkeypatch.setenv("TRANSCRIBER_MODELS", "base, tiny.en,")
+    assert Settings().models == ("base", "tiny.en")
+
+
+def test_the_first_model_is_preloaded_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator who names models need not name them twice."""
+    monkeypatch.setenv("TRANSCRIBER_MODELS", "small,base")
+    assert Settings().preloaded == ("small",)
+
+
+def test_only_offered_models_are_preloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that is loaded and cannot be asked for is a mistake."""
+    monkeypatch.setenv("TRANSCRIBER_PRELOAD", "small")
+    with pytest.raises(ValidationError, match="not offered"):
+        Settings()
