@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 import structlog
@@ -16,17 +16,15 @@ from batchscribe.transcriber.v1.transcriber_service_pb2 import (
     CancelTaskRequest,
     TaskStage,
     TaskStatus,
-    TranscribeResponse,
     WatchStatusResponse,
 )
-from batchscribe.v1.batch_pb2 import BatchItem, ItemError, ItemState
+from batchscribe.v1.batch_pb2 import ItemState
 
-from gateway import ids, transcripts
 from gateway.errors import StoreUnavailable
-from gateway.pool import TranscribeCall, Transcriber, TranscriberPool
-from gateway.retry import RetryPolicy
-from gateway.store import BatchStore, Lease, Release, Renewal, Wake
-from servicekit.status import reason_of
+from gateway.pool import Transcriber, TranscriberPool
+from gateway.settle import Settler
+from gateway.store import BatchStore, Lease, Renewal, Wake
+from gateway.work import Work
 
 log = structlog.get_logger()
 
@@ -34,8 +32,6 @@ POLL_SECONDS = 1.0
 RENEW_SECONDS = 3.0
 REAP_SECONDS = 1.0
 STORE_RETRY_SECONDS = 0.5
-# A transcriber that said BUSY or vanished gets this time to change its mind.
-HAND_BACK_MS = 200
 CANCEL_TIMEOUT_SECONDS = 5.0
 
 STAGES = {
@@ -43,63 +39,21 @@ STAGES = {
     TaskStage.TASK_STAGE_TRANSCRIBING: ItemState.ITEM_STATE_TRANSCRIBING,
 }
 
-# The transcriber let go of a task that it had: cancelled, or taken over by a later lease.
-LEFT_REASONS = frozenset({"TASK_CANCELLED", "ADOPTED", "STALE_EPOCH"})
-
-Answer: TypeAlias = "TranscribeResponse | grpc.aio.AioRpcError"
-
-# Stands for a call that this side cancelled: stale, draining, or a silent transcriber.
-GIVEN_UP = grpc.aio.AioRpcError(
-    grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata()
-)
-
-
-class Work:
-    """A leased item on its way through a transcriber."""
-
-    def __init__(self, lease: Lease, transcriber: Transcriber) -> None:
-        self.lease = lease
-        self.transcriber = transcriber
-        self.call: TranscribeCall | None = None
-        self.is_stale = False
-        self.is_over = False
-        self.status: TaskStatus | None = None
-        self.news = asyncio.Event()
-
-    @property
-    def worker(self) -> str:
-        status = self.transcriber.status
-        return status.worker if status else self.transcriber.address
-
-    def report(self, status: TaskStatus) -> None:
-        """Take the transcriber's word for how far the task is; an older epoch's is not meant."""
-        if status.epoch == self.lease.epoch:
-            self.status = status
-            self.news.set()
-
-    def close(self) -> None:
-        self.is_over = True
-        self.news.set()
-
-    def go_stale(self) -> None:
-        self.is_stale = True
-        if self.call:
-            self.call.cancel()
-
 
 class Dispatcher:
     """Keeps the free slots of the pool filled and brings every lease to its end."""
 
     def __init__(
-        self, store: BatchStore, pool: TranscriberPool, policy: RetryPolicy, item_timeout: float
+        self, store: BatchStore, pool: TranscriberPool, settler: Settler, item_timeout: float
     ) -> None:
         self._store = store
         self._pool = pool
-        self._policy = policy
+        self._settler = settler
         self._item_timeout = item_timeout
         self._works: dict[str, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
+        self._adoptable: set[str] = set()
         self._is_draining = False
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
@@ -112,10 +66,10 @@ class Dispatcher:
 
     def wake(self, wake: Wake) -> None:
         """Something changed in the store: look for work, and stop what was cancelled."""
+        self._adoptable.update(wake.adoptable)
         self._look.set()
         for member in wake.cancelled_members:
-            work = self._works.get(member)
-            if work:
+            if work := self._works.get(member):
                 self._spawn(self._cancel_task(work))
 
     def report(self, transcriber: Transcriber, status: WatchStatusResponse) -> None:
@@ -126,13 +80,18 @@ class Dispatcher:
                 work.report(by_task[work.lease.item_id])
         self._look.set()
 
-    async def drain(self) -> None:
-        """Give every lease back at once; another gateway adopts the running work."""
+    def blame(self, boot_id: str) -> None:
+        """A run of a transcriber ended without a word; what was on it is suspected."""
+        self._spawn(self._insist(lambda: self._blame(boot_id)))
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Give every lease up at once; another gateway adopts the running work."""
         self._is_draining = True
-        for work in tuple(self._works.values()):
-            if work.call:
-                work.call.cancel()
-        await asyncio.gather(*self._tasks)
+        for work in self._works.values():
+            work.give_up()
+        if self._tasks:
+            # Leases that could not be given up, for want of Redis, run out.
+            await asyncio.wait(self._tasks, timeout=grace_seconds)
 
     # ---- claim ---------------------------------------------------------------------------------
 
@@ -149,7 +108,8 @@ class Dispatcher:
                     await self._look.wait()
 
     async def _claim(self) -> None:
-        for transcriber in self._pool.available():
+        adoptable, self._adoptable = self._adoptable, set()
+        for transcriber in self._pool.reachable(adoptable):
             assert transcriber.status
             leases = await self._store.claim(
                 secrets.token_hex(8),
@@ -158,36 +118,30 @@ class Dispatcher:
                 transcriber.free_slots,
             )
             for lease in leases:
-                work = Work(lease, transcriber)
-                self._works[lease.member] = work
-                self._spawn(self._run(work))
+                self._spawn(self._run(lease, transcriber))
 
     # ---- run -----------------------------------------------------------------------------------
 
-    async def _run(self, work: Work) -> None:
+    async def _run(self, lease: Lease, transcriber: Transcriber) -> None:
+        work = self._works[lease.member] = Work(lease, transcriber)
         try:
-            answer = await self._call(work)
-            await self._insist(lambda: self._settle(work, answer))
+            stages = asyncio.create_task(self._record_stages(work))
+            answer = await work.call(self._timeout_of(lease))
+            await stages
+            if _has_timed_out(answer):
+                await self._cancel_task(work)
+            await self._insist(
+                lambda: self._settler.settle(work, answer, is_draining=self._is_draining)
+            )
         finally:
-            self._works.pop(work.lease.member, None)
+            # By now the item may be leased again, to this very gateway.
+            if self._works.get(lease.member) is work:
+                del self._works[lease.member]
             self._look.set()
 
-    async def _call(self, work: Work) -> Answer:
-        """Make the call and record stages while it lasts."""
-        call = work.transcriber.stub.Transcribe(work.lease.request, timeout=self._item_timeout)
-        work.call = call
-        work.transcriber.calls.add(call)
-        stages = asyncio.create_task(self._record_stages(work))
-        try:
-            return await call
-        except grpc.aio.AioRpcError as error:
-            return error
-        except asyncio.CancelledError:
-            return GIVEN_UP
-        finally:
-            work.transcriber.calls.discard(call)
-            work.close()
-            await stages
+    def _timeout_of(self, lease: Lease) -> float:
+        asked = lease.options.item_timeout.ToTimedelta().total_seconds()
+        return min(asked or self._item_timeout, self._item_timeout)
 
     async def _record_stages(self, work: Work) -> None:
         while not work.is_over:
@@ -210,66 +164,6 @@ class Dispatcher:
         if not is_held:
             work.go_stale()
 
-    # ---- settle --------------------------------------------------------------------------------
-
-    async def _settle(self, work: Work, answer: Answer) -> None:
-        if work.is_stale:
-            log.info("dropped a stale result", item=work.lease.item_id, epoch=work.lease.epoch)
-        elif isinstance(answer, grpc.aio.AioRpcError):
-            await self._settle_broken(work, answer)
-        elif answer.HasField("transcript"):
-            await self._settle_success(work, answer)
-        else:
-            await self._settle_failure(work, answer.error)
-
-    async def _settle_success(self, work: Work, answer: TranscribeResponse) -> None:
-        transcript = answer.transcript
-        transcript.transcription_id = ids.transcription_id(work.lease.item_id, work.lease.epoch)
-        blob = await asyncio.to_thread(transcripts.pack, transcript)
-        await self._store.put_transcript(work.lease.user, transcript.transcription_id, blob)
-        outcome = BatchItem(
-            transcription_id=transcript.transcription_id,
-            detected_language_code=transcript.language_code,
-            warnings=transcript.warnings,
-            title=transcript.source.title,
-        )
-        if transcript.HasField("language_probability"):
-            outcome.language_probability = transcript.language_probability
-        await self._store.finish(
-            work.lease,
-            ItemState.ITEM_STATE_SUCCEEDED,
-            outcome,
-            worker=transcript.provenance.worker,
-            duration_ms=transcript.duration.ToMilliseconds(),
-        )
-
-    async def _settle_failure(self, work: Work, error: ItemError) -> None:
-        delay_ms = self._policy.delay_ms(error, work.lease.attempts + 1)
-        if delay_ms is None:
-            outcome = BatchItem(error=error)
-            await self._store.finish(
-                work.lease, ItemState.ITEM_STATE_FAILED, outcome, worker=work.worker
-            )
-        else:
-            await self._store.release(work.lease, Release.RETRY, delay_ms, error)
-
-    async def _settle_broken(self, work: Work, error: grpc.aio.AioRpcError) -> None:
-        """Settle an item whose call ended without an answer about the video."""
-        code, reason = error.code(), reason_of(error)
-        log.info("call ended", item=work.lease.item_id, code=code.name, reason=reason)
-        if self._is_draining:
-            await self._store.release(work.lease, Release.BACK, 0)
-        elif reason in ("BUSY", "DRAINING"):
-            work.transcriber.is_full = True
-            await self._store.release(work.lease, Release.BACK, HAND_BACK_MS)
-        elif code is grpc.StatusCode.UNAVAILABLE or reason in LEFT_REASONS:
-            # An item that was to be cancelled ends here; any other is nobody's fault.
-            await self._store.release(work.lease, Release.LOST, HAND_BACK_MS)
-        else:
-            if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-                await self._cancel_task(work)
-            await self._settle_failure(work, _error_of(code))
-
     async def _insist(self, write: Callable[[], Awaitable[None]]) -> None:
         """Repeat a write while Redis is away: losing Redis is not losing the lease."""
         while True:
@@ -287,15 +181,20 @@ class Dispatcher:
             return
         renewals = await self._store.renew([work.lease for work in works])
         for work, renewal in zip(works, renewals, strict=True):
-            if renewal is Renewal.STALE and not work.is_over:
+            if work.is_over or renewal is Renewal.OK:
+                continue
+            if renewal is Renewal.STALE:
                 work.go_stale()
-            if renewal is not Renewal.OK and not work.is_over:
-                self._spawn(self._cancel_task(work))
+            self._spawn(self._cancel_task(work))
 
     async def _reap(self) -> None:
         reaped, _ = await self._store.reap()
         if reaped:
             log.warning("leases ran out", items=reaped)
+
+    async def _blame(self, boot_id: str) -> None:
+        if suspects := await self._store.blame(boot_id):
+            log.warning("a transcriber went without a word", boot_id=boot_id, items=suspects)
 
     async def _every(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -325,17 +224,8 @@ class Dispatcher:
             log.error("a bug while dispatching", exc_info=error)
 
 
-def _error_of(code: grpc.StatusCode) -> ItemError:
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return ItemError(
-            reason="ITEM_TIMEOUT",
-            message="The video took longer than one attempt may take.",
-            hint="Split the video, or ask the operator for a longer limit.",
-            retryable=True,
-        )
-    return ItemError(
-        reason="INTERNAL",
-        message="The transcriber failed in a way it should not.",
-        hint="Try again; if it happens once more, tell the operator the item's id.",
-        retryable=True,
+def _has_timed_out(answer: object) -> bool:
+    return (
+        isinstance(answer, grpc.aio.AioRpcError)
+        and answer.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     )

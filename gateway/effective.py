@@ -20,12 +20,13 @@ def resolve_options(options: BatchOptions, default_max_concurrent: int) -> Batch
     parallel = options.parallel if options.HasField("parallel") else True
     asked = options.max_concurrent or default_max_concurrent
     go_on = options.continue_on_error if options.HasField("continue_on_error") else True
-    return BatchOptions(
-        parallel=parallel,
-        max_concurrent=asked if parallel else 1,
-        continue_on_error=go_on,
-        defaults=_overlaid(_plain_options(), options.defaults),
-    )
+    effective = BatchOptions()
+    effective.CopyFrom(options)
+    effective.parallel = parallel
+    effective.max_concurrent = asked if parallel else 1
+    effective.continue_on_error = go_on
+    effective.defaults.CopyFrom(_overlaid(_plain_options(), options.defaults))
+    return effective
 
 
 def resolve_video(video: VideoSpec, defaults: TranscribeOptions, default_model: str) -> VideoSpec:

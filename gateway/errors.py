@@ -6,8 +6,10 @@ GatewayError
 ├── Unauthenticated     no key, or none that is known
 ├── NotFound            the caller has no such thing
 ├── RequestIdReused     the same request_id came with another body
+├── WrongState          the batch is not in a state that allows this
 ├── Draining            this gateway is going away; another one answers
 ├── WatchExpired        a watch has lasted long enough; resume it
+├── StoreFull           Redis has no room for another batch
 └── StoreUnavailable    Redis is away
 """
 
@@ -125,6 +127,19 @@ class RequestIdReused(GatewayError):
         )
 
 
+class WrongState(GatewayError):
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+    def __init__(self, reason: str, batch_id: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self._failure = error_details_pb2.PreconditionFailure()
+        self._failure.violations.add(type="STATE", subject=batch_id, description=message)
+
+    def details(self) -> Sequence[Message]:
+        return (self._failure,)
+
+
 class _TryAgain(GatewayError):
     code = grpc.StatusCode.UNAVAILABLE
 
@@ -144,6 +159,15 @@ class WatchExpired(_TryAgain):
 
     def __init__(self) -> None:
         super().__init__("This watch has ended by age; resume it with the last revision you saw.")
+
+
+class StoreFull(_TryAgain):
+    reason = "STORE_FULL"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no room for another batch at the moment; delete old batches or try later."
+        )
 
 
 class StoreUnavailable(_TryAgain):

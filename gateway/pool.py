@@ -5,7 +5,7 @@ slots, so resolving and choosing are done here.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 
 import grpc
@@ -42,18 +42,28 @@ class Transcriber:
         self.status: WatchStatusResponse | None = None
         self.calls: set[TranscribeCall] = set()
         self.is_full = False
+        self._last_run: tuple[str, bool] | None = None
 
     @property
     def free_slots(self) -> int:
         """Slots that this gateway may try to fill; the store knows what others hold."""
         if self.status is None or self.status.draining or self.is_full:
             return 0
-        return self.status.slots - len(self.calls)
+        return max(0, self.status.slots - len(self.calls))
 
     @property
     def loaded_models(self) -> frozenset[str]:
         models = self.status.models if self.status else ()
         return frozenset(model.name for model in models if model.loaded)
+
+    def take(self, status: WatchStatusResponse) -> str | None:
+        """Keep its word; return the boot id of its last run if that ended without a word."""
+        vanished = None
+        if self._last_run and self._last_run[0] != status.boot_id and not self._last_run[1]:
+            vanished = self._last_run[0]
+        self._last_run = status.boot_id, status.draining
+        self.status, self.is_full = status, False
+        return vanished
 
     def lose(self) -> None:
         """It went silent: end every call on it, as if the connection had broken."""
@@ -70,20 +80,27 @@ class TranscriberPool:
         self._on_status = on_status
         self._members: dict[str, Transcriber] = {}
         self._followers: dict[str, asyncio.Task[None]] = {}
-        self._on_lost: list[Callable[[str], None]] = []
+        self._on_lost: Callable[[str], None] = _ignore
+        self._on_vanished: Callable[[str], None] = _ignore
 
     @property
     def members(self) -> Mapping[str, Transcriber]:
         return self._members
 
-    def available(self) -> list[Transcriber]:
-        """Transcribers with a free slot, the least busy first."""
-        free = [member for member in self._members.values() if member.free_slots > 0]
-        return sorted(free, key=lambda member: member.free_slots, reverse=True)
+    def reachable(self, addresses: Collection[str]) -> list[Transcriber]:
+        """Transcribers with a free slot, the least busy first; and those at ``addresses``."""
+        members = [
+            member
+            for member in self._members.values()
+            if member.free_slots > 0 or (member.status and member.address in addresses)
+        ]
+        return sorted(members, key=lambda member: member.free_slots, reverse=True)
 
-    def when_lost(self, listener: Callable[[str], None]) -> None:
-        """Call ``listener`` with the address of every transcriber that went away."""
-        self._on_lost.append(listener)
+    def listen(self, on_lost: Callable[[str], None], on_vanished: Callable[[str], None]) -> None:
+        """Call back with the address of a transcriber that cannot be reached any more, and with
+        the boot id of a run that turns out to have ended without draining.
+        """
+        self._on_lost, self._on_vanished = on_lost, on_vanished
 
     async def run(self) -> None:
         try:
@@ -116,8 +133,7 @@ class TranscriberPool:
                     log.warning("transcriber lost", address=member.address, error=_brief(error))
             finally:
                 member.lose()
-                for listener in self._on_lost:
-                    listener(member.address)
+                self._on_lost(member.address)
             await asyncio.sleep(REFOLLOW_SECONDS)
 
     async def _follow_once(self, member: Transcriber) -> None:
@@ -128,10 +144,15 @@ class TranscriberPool:
                     status = await stream.read()
                 if not isinstance(status, WatchStatusResponse):
                     return
-                member.status, member.is_full = status, False
+                if vanished := member.take(status):
+                    self._on_vanished(vanished)
                 await self._on_status(member, status)
         finally:
             stream.cancel()
+
+
+def _ignore(_: str) -> None:
+    pass
 
 
 def _brief(error: grpc.aio.AioRpcError | TimeoutError) -> str:

@@ -25,6 +25,7 @@ from gateway.progress import ProgressMeter
 from gateway.retry import RetryPolicy
 from gateway.servicer import BatchServicer, Gateway
 from gateway.settings import Settings
+from gateway.settle import Settler
 from gateway.store import BatchStore, Wake, WakeStream, connect, durability_gaps
 from gateway.validation import Limits
 from gateway.watch import Watches, WatchTimes
@@ -50,13 +51,11 @@ class Server:
         self._meter = ProgressMeter(self._live)
         self._models = ModelCatalog(self._store, settings.models, settings.default_model)
         self._pool = TranscriberPool(settings.transcribers, self._on_status)
+        policy = RetryPolicy(
+            settings.max_attempts, settings.retry_base_seconds, settings.retry_max_seconds
+        )
         self._dispatcher = Dispatcher(
-            self._store,
-            self._pool,
-            RetryPolicy(
-                settings.max_attempts, settings.retry_base_seconds, settings.retry_max_seconds
-            ),
-            settings.item_timeout_seconds,
+            self._store, self._pool, Settler(self._store, policy), settings.item_timeout_seconds
         )
         self._watches = Watches(
             self._store,
@@ -66,7 +65,7 @@ class Server:
             WatchTimes(settings.heartbeat_seconds, settings.watch_max_seconds),
         )
         self._health = Health([SERVICE])
-        self._pool.when_lost(self._live.lose)
+        self._pool.listen(on_lost=self._live.lose, on_vanished=self._dispatcher.blame)
         self._wakes.listen(self._on_wake)
 
     async def run(self) -> None:
@@ -142,7 +141,7 @@ class Server:
 
     async def _finish_work(self) -> None:
         self._watches.drain()
-        await self._dispatcher.drain()
+        await self._dispatcher.drain(self._settings.drain_grace_seconds)
 
     async def _on_status(self, transcriber: Transcriber, status: WatchStatusResponse) -> None:
         self._live.report(transcriber.address, status.tasks)

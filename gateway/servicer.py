@@ -13,6 +13,8 @@ from batchscribe.v1.batch_service_pb2 import (
     CancelBatchResponse,
     CreateBatchRequest,
     CreateBatchResponse,
+    DeleteBatchRequest,
+    DeleteBatchResponse,
     ExportTranscriptRequest,
     ExportTranscriptResponse,
     GetBatchRequest,
@@ -21,8 +23,12 @@ from batchscribe.v1.batch_service_pb2 import (
     GetTranscriptResponse,
     ListBatchesRequest,
     ListBatchesResponse,
+    ListBatchItemsRequest,
+    ListBatchItemsResponse,
     ListModelsRequest,
     ListModelsResponse,
+    RetryBatchRequest,
+    RetryBatchResponse,
     WatchBatchRequest,
     WatchBatchResponse,
 )
@@ -41,6 +47,7 @@ from servicekit.status import Context
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
+MAX_ITEMS_PAGE_SIZE = 500
 EXPORT_CHUNK_BYTES = 256 * 1024
 
 
@@ -88,7 +95,7 @@ class BatchServicer(BatchServiceServicer):
         self, request: ListBatchesRequest, context: Context
     ) -> ListBatchesResponse:
         size = min(_page_size(request.page_size), MAX_PAGE_SIZE)
-        before = _from_page_token(request.page_token)
+        before = _from_batch_token(request.page_token)
         found = await self._store.batch_ids(current_user.get(), before, size + 1)
         response = ListBatchesResponse()
         for _, batch_id in found[:size]:
@@ -97,7 +104,24 @@ class BatchServicer(BatchServiceServicer):
             except NotFound:
                 continue  # Deleted since the index was read.
         if len(found) > size:
-            response.next_page_token = _page_token(*found[size - 1])
+            created_ms, batch_id = found[size - 1]
+            response.next_page_token = _token(f"{created_ms}:{batch_id}")
+        return response
+
+    async def ListBatchItems(
+        self, request: ListBatchItemsRequest, context: Context
+    ) -> ListBatchItemsResponse:
+        size = min(_page_size(request.page_size), MAX_ITEMS_PAGE_SIZE)
+        first = _from_item_token(request.page_token)
+        batch = await self._batch(request.batch_id)
+        found = [
+            item
+            for item in batch.items[first:]
+            if request.state in (ItemState.ITEM_STATE_UNSPECIFIED, item.state)
+        ]
+        response = ListBatchItemsResponse(items=found[:size])
+        if len(found) > size:
+            response.next_page_token = _token(str(found[size].index))
         return response
 
     async def WatchBatch(
@@ -115,6 +139,16 @@ class BatchServicer(BatchServiceServicer):
     ) -> CancelBatchResponse:
         await self._store.cancel(current_user.get(), request.batch_id, request.item_ids)
         return CancelBatchResponse(batch=await self._batch(request.batch_id))
+
+    async def RetryBatch(self, request: RetryBatchRequest, context: Context) -> RetryBatchResponse:
+        await self._store.retry(current_user.get(), request.batch_id)
+        return RetryBatchResponse(batch=await self._batch(request.batch_id))
+
+    async def DeleteBatch(
+        self, request: DeleteBatchRequest, context: Context
+    ) -> DeleteBatchResponse:
+        await self._store.delete(current_user.get(), request.batch_id)
+        return DeleteBatchResponse()
 
     async def GetTranscript(
         self, request: GetTranscriptRequest, context: Context
@@ -170,7 +204,8 @@ class BatchServicer(BatchServiceServicer):
                 options=spec.options,
             )
             items.append((shown, work))
-        return NewBatch(batch, items, request_id, body, self._gateway.retention_ms)
+        keep_ms = checked.ttl_ms or self._gateway.retention_ms
+        return NewBatch(batch, items, request_id, body, keep_ms)
 
 
 def _preview(new: NewBatch) -> Batch:
@@ -201,22 +236,35 @@ def _page_size(asked: int) -> int:
     return asked or DEFAULT_PAGE_SIZE
 
 
-def _page_token(created_ms: int, batch_id: str) -> str:
-    return base64.urlsafe_b64encode(f"{created_ms}:{batch_id}".encode()).decode()
+def _token(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
-def _from_page_token(token: str) -> tuple[int, str] | None:
+def _from_batch_token(token: str) -> tuple[int, str] | None:
+    """Return creation time in ms and id of the last batch of the page before."""
     if not token:
         return None
     try:
         created_ms, batch_id = base64.urlsafe_b64decode(token).decode().split(":")
         return int(created_ms), batch_id
     except ValueError:
-        raise _invalid(
-            "page_token",
-            "PAGE_TOKEN_INVALID",
-            "Use the next_page_token of the page before, or none to start again.",
-        ) from None
+        raise _bad_token() from None
+
+
+def _from_item_token(token: str) -> int:
+    """Return the index of the page's first item."""
+    try:
+        return max(0, int(base64.urlsafe_b64decode(token).decode())) if token else 0
+    except ValueError:
+        raise _bad_token() from None
+
+
+def _bad_token() -> InvalidRequest:
+    return _invalid(
+        "page_token",
+        "PAGE_TOKEN_INVALID",
+        "Use the next_page_token of the page before, or none to start again.",
+    )
 
 
 def _invalid(field: str, reason: str, description: str) -> InvalidRequest:

@@ -14,11 +14,13 @@ from itertools import islice
 from batchscribe.v1.batch_pb2 import (
     TRANSCRIBE_TASK_TRANSLATE,
     BatchOptions,
+    RetryPolicy,
     TranscribeOptions,
     TranscribeTask,
     VideoSpec,
 )
 from batchscribe.v1.batch_service_pb2 import CreateBatchRequest
+from google.protobuf.duration_pb2 import Duration
 
 from gateway.addresses import url_fault
 from gateway.effective import language_code, resolve_options, resolve_video
@@ -37,6 +39,12 @@ MAX_PROMPT_LENGTH = 1000
 MAX_HOTWORDS = 50
 MAX_HOTWORD_LENGTH = 64
 MAX_BEAM_SIZE = 10
+MAX_ATTEMPTS = 10
+MAX_INITIAL_BACKOFF_SECONDS = 3600
+MAX_BACKOFF_SECONDS = 24 * 3600
+MAX_ITEM_TIMEOUT_SECONDS = 12 * 3600
+MIN_TTL_SECONDS = 60
+MAX_TTL_SECONDS = 365 * 24 * 3600
 
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I)
 
@@ -74,6 +82,7 @@ class CheckedBatch:
     items: tuple[CheckedItem, ...]
     display_name: str
     annotations: Mapping[str, str]
+    ttl_ms: int
 
 
 def check_create(
@@ -95,6 +104,7 @@ def check_create(
         ),
         display_name=request.display_name,
         annotations=dict(request.annotations),
+        ttl_ms=request.ttl.ToMilliseconds(),
     )
 
 
@@ -133,6 +143,11 @@ def _violations(
     yield from _check_video_count(len(request.videos), limits)
     yield from _check_request_fields(request)
     yield from _check_max_concurrent(request.options.max_concurrent, limits)
+    yield from _check_retry_policy(request.options.retry_policy)
+    yield from _check_span(
+        "options.item_timeout", request.options.item_timeout, 1, MAX_ITEM_TIMEOUT_SECONDS
+    )
+    yield from _check_span("ttl", request.ttl, MIN_TTL_SECONDS, MAX_TTL_SECONDS)
     yield from _check_options("options.defaults", request.options.defaults)
     for index, video in enumerate(videos):
         yield from _check_video(f"videos[{index}]", video)
@@ -185,6 +200,30 @@ def _check_max_concurrent(value: int, limits: Limits) -> Iterator[Violation]:
             "MAX_CONCURRENT_OUT_OF_RANGE",
             f"{value} is not in 1 to {limits.max_concurrent}; "
             f"0 means {limits.default_max_concurrent}.",
+        )
+
+
+def _check_retry_policy(policy: RetryPolicy) -> Iterator[Violation]:
+    path = "options.retry_policy"
+    if not 0 <= policy.max_attempts <= MAX_ATTEMPTS:
+        yield Violation(
+            f"{path}.max_attempts",
+            "MAX_ATTEMPTS_OUT_OF_RANGE",
+            f"{policy.max_attempts} is not in 1 to {MAX_ATTEMPTS}; 0 means the server's default.",
+        )
+    yield from _check_span(
+        f"{path}.initial_backoff", policy.initial_backoff, 0, MAX_INITIAL_BACKOFF_SECONDS
+    )
+    yield from _check_span(f"{path}.max_backoff", policy.max_backoff, 0, MAX_BACKOFF_SECONDS)
+
+
+def _check_span(path: str, span: Duration, least: int, most: int) -> Iterator[Violation]:
+    is_set = span.seconds or span.nanos
+    if is_set and not least <= span.seconds + span.nanos / 1e9 <= most:
+        yield Violation(
+            path,
+            "DURATION_OUT_OF_RANGE",
+            f"{span.seconds} s is not in {least} s to {most} s.",
         )
 
 

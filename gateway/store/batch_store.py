@@ -9,15 +9,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from batchscribe.transcriber.v1.transcriber_service_pb2 import ServedModel, TranscribeRequest
-from batchscribe.v1.batch_pb2 import Batch, BatchItem, ItemError, ItemState
+from batchscribe.v1.batch_pb2 import Batch, BatchItem, BatchOptions, ItemError, ItemState
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway import ids
-from gateway.errors import NotFound, RequestIdReused, StoreUnavailable
+from gateway.errors import (
+    NotFound,
+    RequestIdReused,
+    StoreFull,
+    StoreUnavailable,
+    WrongState,
+)
 from gateway.store import keys, reading
+from gateway.store.failures import EXPIRED, POISON, WORKER_LOST
 from gateway.store.reading import StoredBatch, StoredEvent
 from gateway.store.scripts import Argument, Scripts
 
@@ -27,6 +35,12 @@ OUTAGE_MS = 3_000
 OUTAGE_GRACE_MS = 10_000
 # Leases an item may lose through nobody's fault before it is taken for the cause.
 MAX_LOST = 20
+# A child that died of an item three times, or a transcriber that vanished with it four times.
+MAX_CRASHES = 3
+MAX_SUSPICIONS = 4
+# Times an item waits for its site, the waits doubling from a minute to an hour.
+MAX_SITE_WAITS = 8
+DEADLINE_MS = 7 * 24 * 3600 * 1000
 BLOB_TTL_SECONDS = 3600
 MODEL_SEEN_MS = 7 * 24 * 3600 * 1000
 
@@ -39,6 +53,7 @@ class Lease:
     batch_id: str
     epoch: int
     attempts: int
+    options: BatchOptions
     request: TranscribeRequest
 
     @property
@@ -59,16 +74,22 @@ class Renewal(StrEnum):
 
 
 class Release(StrEnum):
-    """Why a lease is given up without an end."""
+    """Why a lease is given up without an end; the kinds of release.lua."""
 
     RETRY = "retry"
+    CRASH = "crash"
+    SITE = "site"
     BACK = "back"
+    OVER = "over"
     LOST = "lost"
 
 
 @dataclass(frozen=True)
 class NewBatch:
-    """A batch as it is to be stored; ``items`` pairs each item with the work it asks for."""
+    """A batch as it is to be stored; ``items`` pairs each item with the work it asks for.
+
+    ``keep_ms`` counts from its end; 0 keeps it for ever.
+    """
 
     batch: Batch
     items: Sequence[tuple[BatchItem, TranscribeRequest]]
@@ -88,7 +109,7 @@ class BatchStore:
     async def create(self, user: str, new: NewBatch) -> str:
         """Store a batch and return its id; a replayed request_id returns the id it made before.
 
-        Raises RequestIdReused.
+        Raises RequestIdReused, StoreFull.
         """
         options = new.batch.options
         arguments: list[Argument] = [
@@ -97,25 +118,36 @@ class BatchStore:
             new.request_id,
             _hash(new.body),
             new.batch.SerializeToString(),
+            options.SerializeToString(),
             options.max_concurrent,
             int(not options.parallel),
             int(options.continue_on_error),
             new.keep_ms,
+            DEADLINE_MS,
             new.weight,
+            0,
+            0,
             ids.item_prefix(new.batch.batch_id),
         ]
         for item, request in new.items:
-            arguments += [item.SerializeToString(), request.SerializeToString()]
+            arguments += [
+                item.SerializeToString(),
+                request.SerializeToString(),
+                site_of(request.url),
+            ]
         verdict, batch_id = await self._scripts.run("create", *arguments)
         if verdict == b"CONFLICT":
             raise RequestIdReused(batch_id.decode())
+        if verdict == b"FULL":
+            raise StoreFull
         return str(batch_id.decode())
 
     async def claim(self, op_id: str, address: str, slots: int, count: int) -> list[Lease]:
-        """Lease up to ``count`` ready items for a transcriber, fairly between users.
+        """Lease items for a transcriber: what it still works on, and up to ``count`` ready ones.
 
-        At most ``slots`` are leased to it over all gateways. With the same ``op_id`` a repeat is
-        safe; an answer that never arrives runs out by itself.
+        Ready items go fairly between users, and at most ``slots`` are leased to one transcriber
+        over all gateways. With the same ``op_id`` a repeat is safe; leases of an answer that never
+        arrives run out by themselves.
         """
         rows = await self._scripts.run("claim", op_id, address, slots, count, LEASE_MS)
         return [_lease_from(*row) for row in rows]
@@ -145,6 +177,7 @@ class BatchStore:
         *,
         worker: str = "",
         duration_ms: int = 0,
+        charge: int = 0,
     ) -> bool:
         """End an item; False if the lease is stale and the result is dropped. Safe to repeat.
 
@@ -159,33 +192,71 @@ class BatchStore:
             outcome.transcription_id,
             duration_ms,
             worker,
+            outcome.error.reason,
+            charge,
         )
         return bool(answer == b"OK")
 
     async def release(
-        self, lease: Lease, kind: Release, delay_ms: int, error: ItemError | None = None
+        self,
+        lease: Lease,
+        kind: Release,
+        *,
+        delay_ms: int = 0,
+        error: ItemError | None = None,
+        boot_id: str = "",
     ) -> bool:
-        """Give an item up for another attempt; False if the lease is stale already."""
-        outcome = BatchItem(error=error) if error else BatchItem()
+        """Give an item up without an end; False if the lease is stale already.
+
+        ``boot_id`` is the run of the transcriber that was LOST.
+        """
+        error = error or ItemError()
+        limit = MAX_SITE_WAITS if kind is Release.SITE else MAX_CRASHES
+        last = POISON if kind is Release.CRASH else error
         answer = await self._scripts.run(
-            "release", lease.member, lease.epoch, kind.value, delay_ms, outcome.SerializeToString()
+            "release",
+            lease.member,
+            lease.epoch,
+            kind.value,
+            delay_ms,
+            _outcome(error),
+            error.reason,
+            limit,
+            _outcome(last),
+            boot_id,
         )
         return bool(answer == b"OK")
 
     async def reap(self) -> tuple[int, int]:
-        """Take back leases that ran out, delete expired batches; returns how many of each."""
-        lost = BatchItem(
-            error=ItemError(
-                reason="WORKER_LOST",
-                message="The transcriber at work on this video vanished again and again.",
-                hint="Try the video alone; it may be what brings the transcriber down.",
-                retryable=True,
-            )
+        """Take back leases that ran out, end overdue batches, delete expired ones.
+
+        Returns how many items were taken back, and how many batches ended or went.
+        """
+        reaped, ended = await self._scripts.run(
+            "reap",
+            OUTAGE_MS,
+            OUTAGE_GRACE_MS,
+            MAX_LOST,
+            _outcome(WORKER_LOST),
+            _outcome(EXPIRED),
         )
-        reaped, deleted = await self._scripts.run(
-            "reap", OUTAGE_MS, OUTAGE_GRACE_MS, MAX_LOST, lost.SerializeToString()
-        )
-        return int(reaped), int(deleted)
+        return int(reaped), int(ended)
+
+    async def blame(self, boot_id: str) -> int:
+        """Suspect the items that were on a run of a transcriber which ended without a word."""
+        return int(await self._scripts.run("blame", boot_id, MAX_SUSPICIONS, _outcome(POISON)))
+
+    async def retry(self, user: str, batch_id: str) -> None:
+        """Start a new round of an ended batch. Raises NotFound, WrongState."""
+        verdict = await self._scripts.run("retry", user, batch_id)
+        if verdict == b"NOTHING":
+            message = "No video of this batch failed, so there is nothing to run again."
+            raise WrongState("NO_RETRYABLE_ITEMS", batch_id, message)
+        _check_ended(verdict, batch_id)
+
+    async def delete(self, user: str, batch_id: str) -> None:
+        """Delete an ended batch for good. Raises NotFound, WrongState."""
+        _check_ended(await self._scripts.run("delete", user, batch_id), batch_id)
 
     async def cancel(self, user: str, batch_id: str, item_ids: Sequence[str]) -> None:
         """Cancel a batch or some of its items; idempotent. Raises NotFound."""
@@ -281,12 +352,35 @@ class BatchStore:
             raise StoreUnavailable from error
 
 
+def site_of(url: str) -> str:
+    """Return the site that a URL belongs to, by host name; what one breaker stands for."""
+    host = (urlsplit(url).hostname or "").removeprefix("www.").removeprefix("m.")
+    return "youtube.com" if host == "youtu.be" else host
+
+
+def _check_ended(verdict: bytes, batch_id: str) -> None:
+    if verdict == b"NOT_FOUND":
+        raise NotFound("batch", batch_id)
+    if verdict == b"RUNNING":
+        message = "The batch is still running; wait for its end or cancel it first."
+        raise WrongState("BATCH_RUNNING", batch_id, message)
+
+
+def _outcome(error: ItemError) -> bytes:
+    outcome = BatchItem(error=error) if error.reason else BatchItem()
+    return outcome.SerializeToString()
+
+
 def _hash(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _lease_from(member: bytes, epoch: int, batch_id: bytes, attempts: int, task: bytes) -> Lease:
+def _lease_from(
+    member: bytes, epoch: int, batch_id: bytes, attempts: int, options: bytes, task: bytes
+) -> Lease:
     user, _, _ = member.decode().partition("/")
     request = TranscribeRequest.FromString(task)
     request.epoch = epoch
-    return Lease(user, batch_id.decode(), epoch, attempts, request)
+    return Lease(
+        user, batch_id.decode(), epoch, attempts, BatchOptions.FromString(options), request
+    )

@@ -1,12 +1,48 @@
--- claim(op_id, address, slots, count, lease_ms) -> {{member, epoch, batch, attempts, task}...}
--- Leases up to `count` ready items for the transcriber at `address`, never more than its `slots` over
--- all gateways, fairly between users. The same op_id again returns the same answer for 120 s.
+-- claim(op_id, address, slots, count, lease_ms) -> {{member, epoch, batch, attempts, options, task}...}
+-- Leases items to the transcriber at `address`: first those whose work still runs there, whatever
+-- its slots; then up to `count` ready ones, fairly between users, never more than `slots` over all
+-- gateways. The same op_id again returns the same answer for 120 s.
 
 local op_id, address = ARGV[1], ARGV[2]
 local slots, count, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local alone = key('alone', address)
+-- A transcriber that vanished this often with an item on it may have died of the item.
+local SUSPECT_RUNS_ALONE = 2
+local RESERVATION_MS = 30000
 
 local earlier = redis.call('GET', key('op', op_id))
 if earlier then return cmsgpack.unpack(earlier) end
+
+local leases = {}
+
+local function held() return redis.call('SCARD', key('worker', address)) end
+
+local function lease(batch, item)
+  set(item, {epoch = tonumber(item.epoch) + 1, leased = 1, leased_ms = now, address = address})
+  if (item.started_ms or '') == '' then set(item, {started_ms = now}) end
+  take_place(batch, item)
+  redis.call('ZREM', key('ready', batch.user, batch.id), item.member)
+  redis.call('ZREM', key('delayed'), item.member)
+  redis.call('ZADD', key('leases'), now + lease_ms, item.member)
+  redis.call('SADD', key('worker', address), item.member)
+  settle_queue(batch)
+  leases[#leases + 1] = {
+    item.member, tonumber(item.epoch), item.batch, tonumber(item.attempts), batch.options, item.task,
+  }
+end
+
+local function is_waiting(item)
+  return item and item.leased ~= '1' and not has_ended(item.state)
+end
+
+local function adopt()
+  local offered = redis.call('ZRANGE', key('adopt', address), 0, -1)
+  if #offered > 0 then redis.call('DEL', key('adopt', address)) end
+  for _, member in ipairs(offered) do
+    local item = load_item(member)
+    if is_waiting(item) then lease(load_batch(item.user, item.batch), item) end
+  end
+end
 
 local function promote_due()
   local due = redis.call('ZRANGEBYSCORE', key('delayed'), '-inf', now, 'LIMIT', 0, 100)
@@ -20,36 +56,71 @@ end
 local function next_batch()
   local user = redis.call('ZRANGE', key('users'), 0, 0)[1]
   if not user then return nil end
-  local batch_id = redis.call('ZRANGE', key('runnable', user), 0, 0)[1]
-  return load_batch(user, batch_id)
+  return load_batch(user, redis.call('ZRANGE', key('runnable', user), 0, 0)[1])
 end
 
-local function lease(batch)
-  local ready = key('ready', batch.user, batch.id)
-  local item = load_item(redis.call('ZPOPMIN', ready)[1])
-  local fields = {epoch = tonumber(item.epoch) + 1, leased = 1, address = address}
-  if not item.started_ms then fields.started_ms = now end
-  set(item, fields)
-  take_place(batch, item)
-  redis.call('ZADD', key('leases'), now + lease_ms, item.member)
-  redis.call('SADD', key('worker', address), item.member)
+local function serve(batch)
   redis.call('ZINCRBY', key('users'), 1 / tonumber(batch.weight), batch.user)
   redis.call('ZADD', key('runnable', batch.user), redis.call('INCR', key('turn')), batch.id)
-  settle_queue(batch)
-  return {item.member, tonumber(item.epoch), item.batch, tonumber(item.attempts), item.task}
 end
 
+local function first_ready(batch)
+  return load_item(redis.call('ZRANGE', key('ready', batch.user, batch.id), 0, 0)[1])
+end
+
+local function put_off(batch, item, delay_ms)
+  redis.call('ZREM', key('ready', batch.user, batch.id), item.member)
+  requeue(batch, item, delay_ms)
+end
+
+-- Keeps a suspect item for this transcriber alone: nothing new starts there until it is empty.
+local function reserve(batch, item)
+  redis.call('SET', alone, item.member, 'PX', RESERVATION_MS)
+  put_off(batch, item, RESERVATION_MS)
+end
+
+local function site_wait_ms(item)
+  return tonumber(redis.call('HGET', key('breaker', item.site), 'until_ms') or now) - now
+end
+
+local function take_next(batch)
+  local item = first_ready(batch)
+  local wait_ms = site_wait_ms(item)
+  if wait_ms > 0 then
+    put_off(batch, item, wait_ms)
+  elseif tonumber(item.suspect) >= SUSPECT_RUNS_ALONE and held() > 0 then
+    reserve(batch, item)
+  else
+    serve(batch)
+    lease(batch, item)
+    if tonumber(item.suspect) >= SUSPECT_RUNS_ALONE then redis.call('SET', alone, item.member) end
+  end
+end
+
+local function take_reserved(member)
+  local item = load_item(member)
+  if held() == 0 and is_waiting(item) then
+    lease(load_batch(item.user, item.batch), item)
+    redis.call('SET', alone, member)
+  end
+end
+
+adopt()
 promote_due()
-local free = math.min(count, slots - redis.call('SCARD', key('worker', address)))
-local leases = {}
-while #leases < free do
+local most = #leases + count
+while #leases < most and held() < slots do
+  local reserved = redis.call('GET', alone)
+  if reserved then
+    take_reserved(reserved)
+    break
+  end
   local batch = next_batch()
   if not batch then break end
-  leases[#leases + 1] = lease(batch)
+  take_next(batch)
 end
 if #leases > 0 then
   redis.call('SET', key('op', op_id), cmsgpack.pack(leases), 'PX', 120000)
 end
 -- Nothing to wake for what was just taken; but what was promoted may suit another gateway.
-if #leases == count then wake() end
+if #leases == most then wake() end
 return leases

@@ -1,11 +1,21 @@
--- create(user, batch_id, request_id, body_hash, spec, max_concurrent, serial, continue_on_error,
---        keep_ms, weight, item_prefix, (video, task)...) -> {verdict, batch_id}
+-- create(user, batch_id, request_id, body_hash, spec, options, max_concurrent, serial,
+--        continue_on_error, keep_ms, deadline_ms, weight, rate, quota, item_prefix,
+--        (video, task, site)...) -> {verdict, batch_id}
 -- Stores the batch and makes its items ready, or nothing. The same request_id again is REPLAYED with
--- the batch it made; with another body it is CONFLICT.
+-- the batch it made; with another body it is CONFLICT. FULL: there is no room for new batches, what
+-- is left is for finishing those there are. `rate` and `quota` are not used before there are tiers.
 
 local user, batch_id, request_id, body_hash = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local item_prefix, first = ARGV[11], 12
+local item_prefix, first = ARGV[15], 16
 local request = key('request', user, request_id)
+local MOST_MEMORY = 0.8
+
+local function memory_is_short()
+  local memory = redis.call('INFO', 'memory')
+  local used = tonumber(memory:match('used_memory:(%d+)'))
+  local most = tonumber(memory:match('maxmemory:(%d+)'))
+  return most > 0 and used > MOST_MEMORY * most
+end
 
 if request_id ~= '' then
   local known = redis.call('HMGET', request, 'body_hash', 'batch_id')
@@ -15,27 +25,31 @@ if request_id ~= '' then
 end
 -- The same attempt of the same gateway, whose reply was lost.
 if load_batch(user, batch_id) then return {'REPLAYED', batch_id} end
+if memory_is_short() then return {'FULL', ''} end
 
-local total = (#ARGV - first + 1) / 2
+local total = (#ARGV - first + 1) / 3
 local batch = {key = key('batch', user, batch_id), user = user, id = batch_id}
 set(batch, {
-  spec = ARGV[5], state = BATCH_PENDING, revision = 0, total = total, placed = 0,
-  max_concurrent = ARGV[6], serial = ARGV[7], continue_on_error = ARGV[8], keep_ms = ARGV[9],
-  weight = ARGV[10], item_prefix = item_prefix, cancelled = 0, created_ms = now, updated_ms = now,
+  spec = ARGV[5], options = ARGV[6], state = BATCH_PENDING, revision = 0, round = 1,
+  total = total, placed = 0, max_concurrent = ARGV[7], serial = ARGV[8],
+  continue_on_error = ARGV[9], keep_ms = ARGV[10], deadline_ms = ARGV[11], weight = ARGV[12],
+  item_prefix = item_prefix, cancelled = 0, created_ms = now, updated_ms = now,
   n1 = total, n2 = 0, n3 = 0, n4 = 0, n5 = 0, n6 = 0, n7 = 0, n8 = 0,
   known = 0, known_audio_ms = 0, ended_unknown = 0, ended_audio_ms = 0, done_audio_ms = 0,
 })
 for index = 0, total - 1 do
   local item_id = string.format('%s_%d', item_prefix, index)
-  local item = {key = key('item', user, item_id), member = user .. '/' .. item_id, index = index}
+  local item = {key = key('item', user, item_id), member = user .. '/' .. item_id}
   set(item, {
-    batch = batch_id, index = index, video = ARGV[first + 2 * index],
-    task = ARGV[first + 2 * index + 1], state = PENDING, epoch = 0, leased = 0, placed = 0,
-    attempts = 0, lost = 0, cancel = 0,
+    batch = batch_id, index = index, video = ARGV[first + 3 * index],
+    task = ARGV[first + 3 * index + 1], site = ARGV[first + 3 * index + 2], state = PENDING,
+    epoch = 0, leased = 0, placed = 0, attempts = 0, lost = 0, crashes = 0, suspect = 0,
+    site_waits = 0, cancel = 0,
   })
   redis.call('ZADD', key('ready', user, batch_id), index, item.member)
 end
 redis.call('ZADD', key('index', user), now, batch_id)
+redis.call('ZADD', key('deadlines'), now + tonumber(batch.deadline_ms), user .. '/' .. batch_id)
 if request_id ~= '' then
   redis.call('HSET', request, 'body_hash', body_hash, 'batch_id', batch_id)
   redis.call('PEXPIRE', request, 24 * 3600 * 1000)

@@ -1,7 +1,9 @@
 #!lua flags=allow-oom
--- finish(member, epoch, state, outcome, transcription_id, duration_ms, worker) -> OK | STALE
+-- finish(member, epoch, state, outcome, transcription_id, duration_ms, worker, reason, charge)
+--   -> OK | STALE
 -- Ends an item: SUCCEEDED, FAILED or CANCELLED. The first end wins; a replay of it is OK. A cancel
--- that was asked for turns a failure into CANCELLED, never a success.
+-- that was asked for turns a failure into CANCELLED, never a success. `charge` is not used before
+-- there are tiers.
 
 local item = load_item(ARGV[1])
 local epoch, state = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -18,7 +20,9 @@ start_batch(batch)
 if state == SUCCEEDED then
   set(item, {transcription_id = ARGV[5]})
   redis.call('PERSIST', key('transcript', item.user, ARGV[5]))
+  redis.call('DEL', key('breaker', item.site))
 end
-settle_item(batch, item, state, state == CANCELLED and '' or ARGV[4])
+set(item, {ended_epoch = epoch})
+settle_item(batch, item, state, state == CANCELLED and '' or ARGV[4], ARGV[8])
 wake()
 return 'OK'

@@ -32,10 +32,20 @@ TEMPLATES: Mapping[str, str] = {
     "delayed": "{bs}:delayed",
     # Leased items of one transcriber: SET; gone when empty.
     "worker": "{bs}:worker:%s",
+    # The one item that runs alone on a transcriber: STRING, until its lease ends.
+    "alone": "{bs}:alone:%s",
+    # Items whose work may still run at one transcriber: ZSET by time offered, 60 seconds.
+    "adopt": "{bs}:adopt:%s",
+    # Items that were at work when a run of a transcriber vanished: SET by boot id, 1 hour.
+    "suspects": "{bs}:suspects:%s",
+    # A site that asked us to wait: HASH until it may be asked again, and an hour.
+    "breaker": "{bs}:breaker:%s",
     # Answer of a claim, for its replay: STRING, 120 seconds.
     "op": "{bs}:op:%s",
     # Batches to delete as "<user>/<batch_id>": ZSET by time in ms.
     "expiry": "{bs}:expiry",
+    # Batches that must have ended as "<user>/<batch_id>": ZSET by time in ms.
+    "deadlines": "{bs}:deadlines",
     # Time of the last reap in ms: STRING, kept.
     "reaped": "{bs}:reaped",
     # Models seen on transcribers: ZSET by time in ms, and HASH of ServedModel; members leave after

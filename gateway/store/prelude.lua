@@ -70,7 +70,7 @@ local function tally(batch)
   return table.concat(values, ',')
 end
 
-local woken, ended_items, cancelled_items = {}, {}, {}
+local woken, ended_items, cancelled_items, adoptable = {}, {}, {}, {}
 
 local function emit(batch, ...)
   add(batch, 'revision', 1)
@@ -81,7 +81,7 @@ local function emit(batch, ...)
 end
 
 local function emit_batch(batch)
-  emit(batch, 'state', batch.state, 'started_ms', batch.started_ms or '',
+  emit(batch, 'state', batch.state, 'round', batch.round, 'started_ms', batch.started_ms or '',
     'ended_ms', batch.ended_ms or '', 'expires_ms', batch.expires_ms or '')
 end
 
@@ -111,11 +111,12 @@ end
 local function wake()
   local batches = {}
   for member in pairs(woken) do batches[#batches + 1] = member end
-  if #batches + #cancelled_items == 0 then return end
+  if #batches + #cancelled_items + #adoptable == 0 then return end
   redis.call('XADD', key('wake'), 'MAXLEN', '~', 10000, '*',
     'batches', table.concat(batches, ' '),
     'ended', table.concat(ended_items, ' '),
-    'cancelled', table.concat(cancelled_items, ' '))
+    'cancelled', table.concat(cancelled_items, ' '),
+    'adoptable', table.concat(adoptable, ' '))
 end
 
 -- ---- ready queues -----------------------------------------------------------------------------
@@ -161,7 +162,10 @@ end
 
 local function end_lease(item)
   redis.call('ZREM', key('leases'), item.member)
-  redis.call('SREM', key('worker', item.address or ''), item.member)
+  redis.call('SREM', key('worker', item.address), item.member)
+  if redis.call('GET', key('alone', item.address)) == item.member then
+    redis.call('DEL', key('alone', item.address))
+  end
   set(item, {leased = 0})
 end
 
@@ -175,6 +179,15 @@ end
 local function count_attempt(item)
   if item.attempt_epoch == item.epoch then return end
   set(item, {attempts = tonumber(item.attempts) + 1, attempt_epoch = item.epoch})
+end
+
+-- Adds a line to the item's history, if the attempt has begun; read by reading.py.
+local ATTEMPT = {SUCCEEDED = 1, FAILED = 2, LOST = 3, HANDED_BACK = 4, CANCELLED = 5}
+
+local function log_attempt(item, result, reason)
+  if item.attempt_epoch ~= item.epoch then return end
+  local line = cjson.encode({tonumber(item.leased_ms), now, item.worker or '', result, reason})
+  set(item, {history = (item.history or '') .. line .. '\n'})
 end
 
 local function uncount_attempt(item)
@@ -201,15 +214,28 @@ local function tally_end(batch, item)
   end
 end
 
-local function finish_item(batch, item, state, outcome)
-  if item.leased == '1' then end_lease(item) end
+local function untally_end(batch, item)
+  if (item.duration_ms or '') ~= '' then
+    add(batch, 'ended_audio_ms', -tonumber(item.duration_ms))
+  else
+    add(batch, 'ended_unknown', -1)
+  end
+end
+
+local RESULT_OF_STATE = {
+  [SUCCEEDED] = ATTEMPT.SUCCEEDED, [FAILED] = ATTEMPT.FAILED, [CANCELLED] = ATTEMPT.CANCELLED,
+}
+
+local function finish_item(batch, item, state, outcome, reason)
+  if item.leased == '1' then
+    log_attempt(item, RESULT_OF_STATE[state], reason or '')
+    end_lease(item)
+  end
   free_place(batch, item)
   redis.call('ZREM', key('ready', batch.user, batch.id), item.member)
   redis.call('ZREM', key('delayed'), item.member)
   move(batch, item, state)
-  set(item, {
-    ended_ms = now, ended_epoch = item.epoch, outcome = outcome or '', not_before_ms = '',
-  })
+  set(item, {ended_ms = now, outcome = outcome or '', not_before_ms = ''})
   tally_end(batch, item)
   ended_items[#ended_items + 1] = item.id
   emit_item(batch, item)
@@ -238,6 +264,7 @@ local function end_batch_if_done(batch)
   if batch.cancelled == '1' and tonumber(batch.n7) > 0 then state = BATCH_CANCELLED
   elseif batch.n5 == batch.total then state = BATCH_SUCCEEDED
   elseif tonumber(batch.n5) == 0 then state = BATCH_FAILED end
+  redis.call('ZREM', key('deadlines'), batch.user .. '/' .. batch.id)
   local fields = {state = state, ended_ms = now}
   local keep_ms = tonumber(batch.keep_ms)
   if keep_ms > 0 then
@@ -249,8 +276,8 @@ local function end_batch_if_done(batch)
 end
 
 -- Ends an item and draws every consequence for its batch.
-local function settle_item(batch, item, state, outcome)
-  finish_item(batch, item, state, outcome)
+local function settle_item(batch, item, state, outcome, reason)
+  finish_item(batch, item, state, outcome, reason)
   if state == FAILED and batch.continue_on_error ~= '1' then skip_unstarted(batch) end
   settle_queue(batch)
   end_batch_if_done(batch)
@@ -270,15 +297,27 @@ local function requeue(batch, item, delay_ms)
   settle_queue(batch)
 end
 
--- Gives a leased item back to the queue without an attempt: it was nobody's fault.
-local function hand_back(batch, item, delay_ms)
-  end_lease(item)
+-- Takes the lease away without using an attempt: it was nobody's fault.
+local function undo_attempt(batch, item, result, reason)
+  log_attempt(item, result, reason)
   uncount_attempt(item)
+  end_lease(item)
   if tonumber(item.state) ~= PENDING then
     move(batch, item, PENDING)
     emit_item(batch, item)
   end
-  requeue(batch, item, delay_ms)
+end
+
+-- The work may still go on at its transcriber, which keeps it for a later lease. It is offered there
+-- first, with its place kept; after ADOPT_MS it may start anywhere.
+local ADOPT_MS = 500
+
+local function offer_adoption(batch, item)
+  redis.call('ZADD', key('adopt', item.address), now, item.member)
+  redis.call('PEXPIRE', key('adopt', item.address), 60000)
+  redis.call('ZADD', key('delayed'), now + ADOPT_MS, item.member)
+  adoptable[#adoptable + 1] = item.address
+  settle_queue(batch)
 end
 
 -- ---- deletion ---------------------------------------------------------------------------------
@@ -293,5 +332,7 @@ local function delete_batch(batch)
   redis.call('UNLINK', batch.key, key('events', batch.user, batch.id),
     key('ready', batch.user, batch.id))
   redis.call('ZREM', key('index', batch.user), batch.id)
+  redis.call('ZREM', key('expiry'), batch.user .. '/' .. batch.id)
+  redis.call('ZREM', key('deadlines'), batch.user .. '/' .. batch.id)
   woken[batch.user .. '/' .. batch.id] = true
 end

@@ -1,9 +1,10 @@
 """Stored hashes and events read as messages of the public contract. Reads bytes, calls nothing."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from batchscribe.v1.batch_pb2 import Batch, BatchItem, BatchState, ItemState
+from batchscribe.v1.batch_pb2 import Attempt, Batch, BatchItem, BatchState, ItemState
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.store.tally import Tally
@@ -64,7 +65,17 @@ def item_from(fields: Hash) -> BatchItem:
     _set_time(item.end_time, fields.get(b"ended_ms"))
     _set_time(item.next_attempt_time, fields.get(b"not_before_ms"))
     item.MergeFromString(fields.get(b"outcome", b""))
+    item.attempts.extend(_attempts(fields.get(b"history", b"")))
     return item
+
+
+def _attempts(history: bytes) -> Iterator[Attempt]:
+    for line in history.splitlines():
+        start_ms, end_ms, worker, result, reason = json.loads(line)
+        attempt = Attempt(worker=worker, result=result, reason=reason)
+        attempt.start_time.FromMilliseconds(start_ms)
+        attempt.end_time.FromMilliseconds(end_ms)
+        yield attempt
 
 
 def event_from(entry_id: bytes, fields: Hash, spec: Batch) -> StoredEvent:
@@ -85,6 +96,7 @@ def event_from(entry_id: bytes, fields: Hash, spec: Batch) -> StoredEvent:
 
 def _fill_batch(batch: Batch, fields: Hash) -> None:
     batch.state = BatchState.ValueType(int(fields[b"state"]))
+    batch.round = int(fields[b"round"])
     _set_time(batch.start_time, fields.get(b"started_ms"))
     _set_time(batch.end_time, fields.get(b"ended_ms"))
     _set_time(batch.expire_time, fields.get(b"expires_ms"))

@@ -9,14 +9,27 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import StoreFull, StoreUnavailable
 from gateway.store import keys
 
 Argument = str | int | float | bytes
 
-NAMES = ("create", "claim", "stage", "renew", "finish", "release", "reap", "cancel", "read")
+NAMES = (
+    "create",
+    "claim",
+    "stage",
+    "renew",
+    "finish",
+    "release",
+    "reap",
+    "blame",
+    "cancel",
+    "retry",
+    "delete",
+    "read",
+)
 
 _FOLDER = Path(__file__).parent
 
@@ -43,8 +56,10 @@ class Scripts:
         }
 
     async def run(self, name: str, *arguments: Argument) -> Any:
-        """Run one transition. Raises StoreUnavailable; it may have run all the same."""
+        """Run one transition. Raises StoreUnavailable (it may have run all the same), StoreFull."""
         try:
             return await self._scripts[name](keys=[keys.key("wake")], args=arguments)
+        except OutOfMemoryError as error:
+            raise StoreFull from error
         except RedisError as error:
             raise StoreUnavailable from error

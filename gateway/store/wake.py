@@ -25,11 +25,16 @@ RECONNECT_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Wake:
-    """What one transition touched: "<user>/<batch_id>", item ids, "<user>/<item_id>"."""
+    """What one transition touched.
+
+    Batches as "<user>/<batch_id>", members as "<user>/<item_id>", and the addresses of transcribers
+    whose running work waits to be adopted.
+    """
 
     batches: tuple[str, ...]
     ended_items: tuple[str, ...]
     cancelled_members: tuple[str, ...]
+    adoptable: tuple[str, ...]
 
 
 class WakeStream:
@@ -89,7 +94,7 @@ class WakeStream:
             listener(wake)
 
     def wake_everybody(self) -> None:
-        self._tell(Wake(tuple(self._watched), (), ()))
+        self._tell(Wake(tuple(self._watched), (), (), ()))
 
 
 def _entries(found: object) -> Iterator[tuple[str, dict[bytes, bytes]]]:
@@ -104,4 +109,4 @@ def _wake_from(fields: dict[bytes, bytes]) -> Wake:
     def words(name: bytes) -> tuple[str, ...]:
         return tuple(fields.get(name, b"").decode().split())
 
-    return Wake(words(b"batches"), words(b"ended"), words(b"cancelled"))
+    return Wake(words(b"batches"), words(b"ended"), words(b"cancelled"), words(b"adoptable"))

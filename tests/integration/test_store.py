@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest
 from batchscribe.v1.batch_pb2 import (
+    AttemptResult,
     Batch,
     BatchItem,
     BatchOptions,
@@ -14,9 +15,10 @@ from batchscribe.v1.batch_pb2 import (
 )
 
 from gateway import ids
-from gateway.errors import NotFound, RequestIdReused
+from gateway.errors import NotFound, RequestIdReused, WrongState
 from gateway.store import BatchStore, Lease, NewBatch, Release, Renewal, connect
 from gateway.store.reading import StoredEvent
+from tests.support import wait_until
 
 USER = "ann"
 
@@ -135,7 +137,7 @@ async def test_serial_batch_keeps_order_over_a_retry(store: BatchStore) -> None:
     batch_id = await store.create(USER, new_batch(parallel=False, max_concurrent=1))
     (lease,) = await claim(store, count=2)
     assert await begin(store, lease)
-    await store.release(lease, Release.RETRY, 60_000, ItemError(reason="X"))
+    await store.release(lease, Release.RETRY, delay_ms=60_000, error=ItemError(reason="X"))
     assert await claim(store) == []
     assert await states(store, batch_id) == ["RUNNING", "WAITING_RETRY", "PENDING"]
 
@@ -144,7 +146,7 @@ async def test_waiting_item_frees_its_place_and_comes_back(store: BatchStore) ->
     """A parallel batch goes on while an item waits; the item is ready again when its time comes."""
     await store.create(USER, new_batch(max_concurrent=1))
     (first,) = await claim(store)
-    await store.release(first, Release.RETRY, 1, ItemError(reason="X"))
+    await store.release(first, Release.RETRY, delay_ms=1, error=ItemError(reason="X"))
     (second,) = await claim(store)
     assert await succeed(store, second)
     (last,) = await claim(store)
@@ -157,12 +159,12 @@ async def test_stale_epoch_is_refused(store: BatchStore) -> None:
     batch_id = await store.create(USER, new_batch(total=1))
     (old,) = await claim(store)
     assert await begin(store, old)
-    await store.release(old, Release.BACK, 0)
+    await store.release(old, Release.BACK)
     (new,) = await claim(store, worker="w2")
     assert new.epoch == old.epoch + 1
     assert not await begin(store, old)
     assert not await succeed(store, old)
-    assert not await store.release(old, Release.RETRY, 0)
+    assert not await store.release(old, Release.RETRY)
     assert await store.renew([old, new]) == [Renewal.STALE, Renewal.OK]
     assert await succeed(store, new)
     assert await succeed(store, new), "a replay of the end is OK"
@@ -191,7 +193,7 @@ async def test_cancel_ends_waiting_items_and_flags_running_ones(store: BatchStor
     await store.cancel(USER, batch_id, [])
     assert await states(store, batch_id) == ["CANCELLING", "TRANSCRIBING", "CANCELLED", "CANCELLED"]
     assert await store.renew([lease]) == [Renewal.CANCEL]
-    assert await store.release(lease, Release.BACK, 0)
+    assert await store.release(lease, Release.BACK)
     assert (await states(store, batch_id))[:2] == ["CANCELLED", "CANCELLED"]
 
 
@@ -244,3 +246,175 @@ async def test_expired_batch_leaves_nothing(store: BatchStore, redis_url: str) -
     left = {name.decode() for name in await redis.keys("{bs}:u:*")}
     await redis.aclose()
     assert left == set()
+
+
+async def released(store: BatchStore, lease: Lease, kind: Release) -> bool:
+    return await store.release(lease, kind, delay_ms=1, error=ItemError(reason="WHY"))
+
+
+async def test_a_new_round_runs_the_failed_and_skipped_again(store: BatchStore) -> None:
+    """RetryBatch runs what failed or was skipped with fresh counters, and keeps what succeeded."""
+    new = new_batch(total=3, max_concurrent=1, continue_on_error=False)
+    batch_id = await store.create(USER, new)
+    (first,) = await claim(store)
+    with pytest.raises(WrongState):
+        await store.retry(USER, batch_id)
+    await succeed(store, first)
+    (second,) = await claim(store)
+    await fail(store, second)
+    assert await states(store, batch_id) == [
+        "PARTIALLY_SUCCEEDED",
+        "SUCCEEDED",
+        "FAILED",
+        "SKIPPED",
+    ]
+    await store.retry(USER, batch_id)
+    assert await states(store, batch_id) == ["PENDING", "SUCCEEDED", "PENDING", "PENDING"]
+    for _ in range(2):
+        (lease,) = await claim(store)
+        assert await succeed(store, lease)
+    stored = await store.batch(USER, batch_id, with_items=True)
+    assert (stored.batch.round, stored.batch.state) == (2, BatchState.BATCH_STATE_SUCCEEDED)
+    assert [attempt.reason for attempt in stored.batch.items[1].attempts] == ["NO_AUDIO", ""]
+    assert stored.tally.ended_audio_ms == 6000
+    with pytest.raises(WrongState):
+        await store.retry(USER, batch_id)
+
+
+async def test_attempts_are_listed_with_reason_and_worker(store: BatchStore) -> None:
+    """An item lists what became of each attempt; one that was nobody's fault does not count."""
+    batch_id = await store.create(USER, new_batch(total=1))
+    for kind in (Release.RETRY, Release.LOST, Release.OVER):
+        (lease,) = await wait_until(lambda: claim(store))
+        assert await begin(store, lease)
+        assert await released(store, lease, kind)
+    (lease,) = await wait_until(lambda: claim(store))
+    assert await succeed(store, lease)
+    item = (await store.batch(USER, batch_id, with_items=True)).batch.items[0]
+    assert [AttemptResult.Name(attempt.result) for attempt in item.attempts] == [
+        "ATTEMPT_RESULT_FAILED",
+        "ATTEMPT_RESULT_LOST",
+        "ATTEMPT_RESULT_LOST",
+        "ATTEMPT_RESULT_SUCCEEDED",
+    ]
+    assert {(attempt.worker, attempt.reason) for attempt in item.attempts} == {
+        ("w", "WHY"),
+        ("w", ""),
+    }
+    assert item.attempt_count == 2
+
+
+async def test_running_work_is_offered_to_its_transcriber_first(store: BatchStore) -> None:
+    """For half a second only the transcriber that still works on an item can have it."""
+    await store.create(USER, new_batch(total=1))
+    (lease,) = await claim(store, worker="w1")
+    assert await begin(store, lease)
+    assert await released(store, lease, Release.OVER)
+    assert await claim(store, worker="w2") == []
+    (adopted,) = await claim(store, worker="w1", count=0, slots=0)
+    assert adopted.epoch == lease.epoch + 1
+
+
+async def test_unadopted_work_starts_anywhere_after_a_while(store: BatchStore) -> None:
+    """If its transcriber cannot be reached the item goes to another."""
+    await store.create(USER, new_batch(total=1))
+    (lease,) = await claim(store, worker="w1")
+    assert await released(store, lease, Release.OVER)
+    (again,) = await wait_until(lambda: claim(store, worker="w2"))
+    assert again.item_id == lease.item_id
+    assert await claim(store, worker="w1", count=0, slots=0) == []
+
+
+async def test_three_crashes_are_poison(store: BatchStore) -> None:
+    """An item that brings its transcriber's child down three times has failed as POISON."""
+    batch_id = await store.create(USER, new_batch(total=2))
+    for _ in range(3):
+        leases = await wait_until(lambda: claim(store, count=2))
+        lease = next(lease for lease in leases if lease.item_id.endswith("_0"))
+        assert await released(store, lease, Release.CRASH)
+    stored = await store.batch(USER, batch_id, with_items=True)
+    assert stored.batch.items[0].error.reason == "POISON"
+    assert stored.batch.items[1].state == ItemState.ITEM_STATE_PENDING
+
+
+async def suspected(store: BatchStore, times: int, worker: str = "w1") -> str:
+    """Make a batch whose one item was on ``times`` transcribers that vanished."""
+    batch_id = await store.create(USER, new_batch(total=1))
+    for run in range(times):
+        (lease,) = await wait_until(lambda: claim(store, worker=worker))
+        await store.release(lease, Release.LOST, delay_ms=1, boot_id=f"boot{run}")
+        assert await store.blame(f"boot{run}") == 1
+        assert await store.blame(f"boot{run}") == 0
+    return batch_id
+
+
+async def test_item_is_poison_after_four_vanished_transcribers(store: BatchStore) -> None:
+    """An item that was there each of four times a transcriber vanished has failed as POISON."""
+    batch_id = await suspected(store, 4)
+    item = (await store.batch(USER, batch_id, with_items=True)).batch.items[0]
+    assert item.error.reason == "POISON"
+
+
+async def test_suspect_runs_alone(store: BatchStore) -> None:
+    """From the second suspicion on nothing runs beside an item, before or after it starts."""
+    busy_batch = await store.create(USER, new_batch(total=1))
+    (busy,) = await claim(store)
+    suspect_batch = await suspected(store, 2, worker="w2")
+    assert await claim(store, count=5) == [], "reserved: the transcriber has to be empty first"
+    assert await succeed(store, busy)
+    (suspect,) = await claim(store, count=5)
+    assert (busy.batch_id, suspect.batch_id) == (busy_batch, suspect_batch)
+    await store.create(USER, new_batch(total=1))
+    assert await claim(store, count=5) == [], "nothing starts beside it"
+    assert await succeed(store, suspect)
+    assert len(await claim(store, count=5)) == 1
+
+
+async def test_site_that_asks_to_wait_stops_its_items_only(store: BatchStore) -> None:
+    """A site's breaker holds back all of its items, uses no attempt, and stops no other site."""
+    new = new_batch(total=3, max_concurrent=10)
+    new.items[2][1].url = "http://other.test/2"
+    batch_id = await store.create(USER, new)
+    first, _ = await claim(store, count=2)
+    assert await begin(store, first)
+    assert await released(store, first, Release.SITE)
+    again = new_batch(total=1)
+    await store.create(USER, again)
+    rest = await claim(store, count=9)
+    assert [lease.request.url for lease in rest] == ["http://other.test/2"]
+    item = (await store.batch(USER, batch_id, with_items=True)).batch.items[0]
+    assert item.attempt_count == 0
+    wait = item.next_attempt_time.ToMilliseconds() - item.attempts[0].end_time.ToMilliseconds()
+    assert wait == pytest.approx(60_000, abs=1000)
+
+
+async def test_overdue_batch_is_given_up(
+    store: BatchStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that does not end in time ends with its open items FAILED as EXPIRED."""
+    monkeypatch.setattr("gateway.store.batch_store.DEADLINE_MS", 1)
+    batch_id = await store.create(USER, new_batch(total=2))
+    (lease,) = await claim(store)
+
+    async def something_ended() -> bool:
+        _, ended = await store.reap()
+        return ended > 0
+
+    await wait_until(something_ended)
+    stored = await store.batch(USER, batch_id, with_items=True)
+    assert {item.error.reason for item in stored.batch.items} == {"EXPIRED"}
+    assert not await succeed(store, lease)
+
+
+async def test_delete_needs_an_ended_batch(store: BatchStore) -> None:
+    """DeleteBatch refuses a running batch and leaves nothing of an ended one."""
+    batch_id = await store.create(USER, new_batch(total=1))
+    with pytest.raises(WrongState):
+        await store.delete(USER, batch_id)
+    (lease,) = await claim(store)
+    await fail(store, lease)
+    await store.delete(USER, batch_id)
+    with pytest.raises(NotFound):
+        await store.batch(USER, batch_id, with_items=False)
+    with pytest.raises(NotFound):
+        await store.delete(USER, batch_id)

@@ -171,6 +171,42 @@ ITEM_STATE_SKIPPED: ItemState.ValueType  # 8
 """Ended without a start, because another item failed and `continue_on_error` is false."""
 Global___ItemState: _TypeAlias = ItemState  # noqa: Y015
 
+class _AttemptResult:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AttemptResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttemptResult.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ATTEMPT_RESULT_UNSPECIFIED: _AttemptResult.ValueType  # 0
+    """Never returned."""
+    ATTEMPT_RESULT_SUCCEEDED: _AttemptResult.ValueType  # 1
+    """With a transcript."""
+    ATTEMPT_RESULT_FAILED: _AttemptResult.ValueType  # 2
+    """With an error of the video or its source."""
+    ATTEMPT_RESULT_LOST: _AttemptResult.ValueType  # 3
+    """The transcriber or the gateway went away; it does not count."""
+    ATTEMPT_RESULT_HANDED_BACK: _AttemptResult.ValueType  # 4
+    """The transcriber handed the video back, or the site asked to wait; it does not count."""
+    ATTEMPT_RESULT_CANCELLED: _AttemptResult.ValueType  # 5
+    """Stopped by CancelBatch."""
+
+class AttemptResult(_AttemptResult, metaclass=_AttemptResultEnumTypeWrapper):
+    """How an attempt ended. Values may be added."""
+
+ATTEMPT_RESULT_UNSPECIFIED: AttemptResult.ValueType  # 0
+"""Never returned."""
+ATTEMPT_RESULT_SUCCEEDED: AttemptResult.ValueType  # 1
+"""With a transcript."""
+ATTEMPT_RESULT_FAILED: AttemptResult.ValueType  # 2
+"""With an error of the video or its source."""
+ATTEMPT_RESULT_LOST: AttemptResult.ValueType  # 3
+"""The transcriber or the gateway went away; it does not count."""
+ATTEMPT_RESULT_HANDED_BACK: AttemptResult.ValueType  # 4
+"""The transcriber handed the video back, or the site asked to wait; it does not count."""
+ATTEMPT_RESULT_CANCELLED: AttemptResult.ValueType  # 5
+"""Stopped by CancelBatch."""
+Global___AttemptResult: _TypeAlias = AttemptResult  # noqa: Y015
+
 @_typing.final
 class VideoSpec(_message.Message):
     """One video of a CreateBatchRequest."""
@@ -281,7 +317,10 @@ class BatchOptions(_message.Message):
     PARALLEL_FIELD_NUMBER: _builtins.int
     MAX_CONCURRENT_FIELD_NUMBER: _builtins.int
     CONTINUE_ON_ERROR_FIELD_NUMBER: _builtins.int
+    NOTIFY_WEBHOOK_FIELD_NUMBER: _builtins.int
+    RETRY_POLICY_FIELD_NUMBER: _builtins.int
     DEFAULTS_FIELD_NUMBER: _builtins.int
+    ITEM_TIMEOUT_FIELD_NUMBER: _builtins.int
     parallel: _builtins.bool
     """Run several videos at a time. Unset means true. False runs one at a time in the order given,
     whatever `max_concurrent` says.
@@ -292,9 +331,22 @@ class BatchOptions(_message.Message):
     """Go on after a video has failed for good. Unset means true. False skips every video that has not
     started by then; those already started go on to their end.
     """
+    notify_webhook: _builtins.str
+    """Address that is told when the batch has ended: https (http only where the operator allows it),
+    at most 2048 characters. The message is signed after Standard Webhooks and comes at least once,
+    always under the same `webhook-id`.
+    """
+    @_builtins.property
+    def retry_policy(self) -> Global___RetryPolicy:
+        """How failures that may pass are tried again."""
+
     @_builtins.property
     def defaults(self) -> Global___TranscribeOptions:
         """Options for every video that does not set its own."""
+
+    @_builtins.property
+    def item_timeout(self) -> _duration_pb2.Duration:
+        """The longest one attempt of one video may take; 1 second to 12 hours, unset means 12 hours."""
 
     def __init__(
         self,
@@ -302,11 +354,14 @@ class BatchOptions(_message.Message):
         parallel: _builtins.bool | None = ...,
         max_concurrent: _builtins.int = ...,
         continue_on_error: _builtins.bool | None = ...,
+        notify_webhook: _builtins.str = ...,
+        retry_policy: Global___RetryPolicy | None = ...,
         defaults: Global___TranscribeOptions | None = ...,
+        item_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_continue_on_error", b"_continue_on_error", "_parallel", b"_parallel", "continue_on_error", b"continue_on_error", "defaults", b"defaults", "parallel", b"parallel"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_continue_on_error", b"_continue_on_error", "_parallel", b"_parallel", "continue_on_error", b"continue_on_error", "defaults", b"defaults", "item_timeout", b"item_timeout", "parallel", b"parallel", "retry_policy", b"retry_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_continue_on_error", b"_continue_on_error", "_parallel", b"_parallel", "continue_on_error", b"continue_on_error", "defaults", b"defaults", "max_concurrent", b"max_concurrent", "parallel", b"parallel"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_continue_on_error", b"_continue_on_error", "_parallel", b"_parallel", "continue_on_error", b"continue_on_error", "defaults", b"defaults", "item_timeout", b"item_timeout", "max_concurrent", b"max_concurrent", "notify_webhook", b"notify_webhook", "parallel", b"parallel", "retry_policy", b"retry_policy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__continue_on_error: _TypeAlias = _typing.Literal["continue_on_error"]  # noqa: Y015
     _WhichOneofArgType__continue_on_error: _TypeAlias = _typing.Literal["_continue_on_error", b"_continue_on_error"]  # noqa: Y015
@@ -318,6 +373,42 @@ class BatchOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__parallel) -> _WhichOneofReturnType__parallel | None: ...
 
 Global___BatchOptions: _TypeAlias = BatchOptions  # noqa: Y015
+
+@_typing.final
+class RetryPolicy(_message.Message):
+    """How often and when a video is tried again. The wait before attempt n + 1 is random between 0 and
+    `initial_backoff` x 2^(n-1), at most `max_backoff`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    INITIAL_BACKOFF_FIELD_NUMBER: _builtins.int
+    MAX_BACKOFF_FIELD_NUMBER: _builtins.int
+    max_attempts: _builtins.int
+    """The most attempts of one video, the first included, 1 to 10. 0 means 4."""
+    @_builtins.property
+    def initial_backoff(self) -> _duration_pb2.Duration:
+        """Unset means 5 seconds; at most 1 hour."""
+
+    @_builtins.property
+    def max_backoff(self) -> _duration_pb2.Duration:
+        """Unset means 5 minutes; at most 1 day."""
+
+    def __init__(
+        self,
+        *,
+        max_attempts: _builtins.int = ...,
+        initial_backoff: _duration_pb2.Duration | None = ...,
+        max_backoff: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["initial_backoff", b"initial_backoff", "max_backoff", b"max_backoff"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["initial_backoff", b"initial_backoff", "max_attempts", b"max_attempts", "max_backoff", b"max_backoff"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015
 
 @_typing.final
 class Batch(_message.Message):
@@ -358,6 +449,7 @@ class Batch(_message.Message):
     ESTIMATED_END_TIME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     ANNOTATIONS_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """"batch_" and hexadecimal digits; unguessable."""
@@ -369,6 +461,8 @@ class Batch(_message.Message):
     """
     display_name: _builtins.str
     """The name given at creation."""
+    round: _builtins.int
+    """Grows by one with every RetryBatch; 1 at first."""
     @_builtins.property
     def progress(self) -> Global___BatchProgress:
         """Counts, audio lengths and speed over all items."""
@@ -427,11 +521,12 @@ class Batch(_message.Message):
         estimated_end_time: _timestamp_pb2.Timestamp | None = ...,
         display_name: _builtins.str = ...,
         annotations: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        round: _builtins.int = ...,
         items: _abc.Iterable[Global___BatchItem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "estimated_end_time", b"estimated_end_time", "expire_time", b"expire_time", "options", b"options", "progress", b"progress", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "batch_id", b"batch_id", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "estimated_end_time", b"estimated_end_time", "expire_time", b"expire_time", "items", b"items", "options", b"options", "progress", b"progress", "revision", b"revision", "start_time", b"start_time", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "batch_id", b"batch_id", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "estimated_end_time", b"estimated_end_time", "expire_time", b"expire_time", "items", b"items", "options", b"options", "progress", b"progress", "revision", b"revision", "round", b"round", "start_time", b"start_time", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -541,6 +636,7 @@ class BatchItem(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
     TRANSCRIPTION_ID_FIELD_NUMBER: _builtins.int
     WORKER_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
@@ -593,6 +689,12 @@ class BatchItem(_message.Message):
         """Why the item failed, or why the last attempt did while it waits for the next."""
 
     @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
+        """Every attempt that began, in order. Only in answers of GetBatch, ListBatchItems and the like, not
+        in a watch.
+        """
+
+    @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ItemWarning]:
         """What the user should know about a transcript that succeeded."""
 
@@ -615,19 +717,62 @@ class BatchItem(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         error: Global___ItemError | None = ...,
+        attempts: _abc.Iterable[Global___Attempt] | None = ...,
         transcription_id: _builtins.str = ...,
         worker: _builtins.str = ...,
         warnings: _abc.Iterable[Global___ItemWarning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "audio_duration", b"audio_duration", "end_time", b"end_time", "error", b"error", "language_probability", b"language_probability", "next_attempt_time", b"next_attempt_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "attempt_count", b"attempt_count", "audio_duration", b"audio_duration", "custom_id", b"custom_id", "detected_language_code", b"detected_language_code", "end_time", b"end_time", "error", b"error", "index", b"index", "item_id", b"item_id", "language", b"language", "language_probability", b"language_probability", "model", b"model", "next_attempt_time", b"next_attempt_time", "start_time", b"start_time", "state", b"state", "title", b"title", "transcription_id", b"transcription_id", "url", b"url", "warnings", b"warnings", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "attempt_count", b"attempt_count", "attempts", b"attempts", "audio_duration", b"audio_duration", "custom_id", b"custom_id", "detected_language_code", b"detected_language_code", "end_time", b"end_time", "error", b"error", "index", b"index", "item_id", b"item_id", "language", b"language", "language_probability", b"language_probability", "model", b"model", "next_attempt_time", b"next_attempt_time", "start_time", b"start_time", "state", b"state", "title", b"title", "transcription_id", b"transcription_id", "url", b"url", "warnings", b"warnings", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__language_probability: _TypeAlias = _typing.Literal["language_probability"]  # noqa: Y015
     _WhichOneofArgType__language_probability: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__language_probability) -> _WhichOneofReturnType__language_probability | None: ...
 
 Global___BatchItem: _TypeAlias = BatchItem  # noqa: Y015
+
+@_typing.final
+class Attempt(_message.Message):
+    """One attempt at a video that has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    worker: _builtins.str
+    """Name of the transcriber."""
+    result: Global___AttemptResult.ValueType
+    """How it ended."""
+    reason: _builtins.str
+    """The reason as in ItemError, if it failed."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When a transcriber was given the video."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When that ended."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        worker: _builtins.str = ...,
+        result: Global___AttemptResult.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "reason", b"reason", "result", b"result", "start_time", b"start_time", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
 
 @_typing.final
 class ItemError(_message.Message):

@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from batchscribe.v1 import batch_pb2 as batchscribe_dot_v1_dot_batch__pb2
 from batchscribe.v1 import transcript_pb2 as batchscribe_dot_v1_dot_transcript__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"batchscribe/v1/batch_service.proto\x12\x0e\x62\x61tchscribe.v1\x1a\x1a\x62\x61tchscribe/v1/batch.proto\x1a\x1f\x62\x61tchscribe/v1/transcript.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x02\n\x12\x43reateBatchRequest\x12)\n\x06videos\x18\x01 \x03(\x0b\x32\x19.batchscribe.v1.VideoSpec\x12-\n\x07options\x18\x02 \x01(\x0b\x32\x1c.batchscribe.v1.BatchOptions\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12H\n\x0b\x61nnotations\x18\x05 \x03(\x0b\x32\x33.batchscribe.v1.CreateBatchRequest.AnnotationsEntry\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\";\n\x13\x43reateBatchResponse\x12$\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x15.batchscribe.v1.Batch\"L\n\x0fGetBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\'\n\x04view\x18\x02 \x01(\x0e\x32\x19.batchscribe.v1.BatchView\"8\n\x10GetBatchResponse\x12$\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x15.batchscribe.v1.Batch\";\n\x12ListBatchesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x13ListBatchesResponse\x12&\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x15.batchscribe.v1.Batch\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x11WatchBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03\"\xc1\x03\n\x12WatchBatchResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x08progress\x18\x03 \x01(\x0b\x32\x1d.batchscribe.v1.BatchProgress\x12\x36\n\x12\x65stimated_end_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08snapshot\x18\n \x01(\x0b\x32\x15.batchscribe.v1.BatchH\x00\x12\x31\n\x0citem_changed\x18\x0b \x01(\x0b\x32\x19.batchscribe.v1.BatchItemH\x00\x12.\n\rbatch_changed\x18\x0c \x01(\x0b\x32\x15.batchscribe.v1.BatchH\x00\x12\x39\n\x0fprogress_update\x18\r \x01(\x0b\x32\x1e.batchscribe.v1.ProgressUpdateH\x00\x12.\n\theartbeat\x18\x0e \x01(\x0b\x32\x19.batchscribe.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"=\n\x0eProgressUpdate\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.batchscribe.v1.ItemProgress\"\x0b\n\tHeartbeat\"8\n\x12\x43\x61ncelBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x10\n\x08item_ids\x18\x02 \x03(\t\";\n\x13\x43\x61ncelBatchResponse\x12$\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x15.batchscribe.v1.Batch\"W\n\x14GetTranscriptRequest\x12\x18\n\x10transcription_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x15GetTranscriptResponse\x12.\n\ntranscript\x18\x01 \x01(\x0b\x32\x1a.batchscribe.v1.Transcript\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x96\x01\n\x17\x45xportTranscriptRequest\x12\x18\n\x10transcription_id\x18\x01 \x01(\t\x12\x30\n\x06\x66ormat\x18\x02 \x01(\x0e\x32 .batchscribe.v1.TranscriptFormat\x12\x17\n\x0fmax_line_length\x18\x03 \x01(\x05\x12\x16\n\x0emax_line_count\x18\x04 \x01(\x05\"O\n\x18\x45xportTranscriptResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\tfile_name\x18\x03 \x01(\t\"\x13\n\x11ListModelsRequest\";\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.batchscribe.v1.Model\"\x83\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cmultilingual\x18\x02 \x01(\x08\x12\x12\n\nis_default\x18\x03 \x01(\x08\x12\x0e\n\x06loaded\x18\x04 \x01(\x08\x12\x32\n\x0elast_seen_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xbf\x01\n\x10TranscriptFormat\x12!\n\x1dTRANSCRIPT_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n\x15TRANSCRIPT_FORMAT_TXT\x10\x01\x12\x19\n\x15TRANSCRIPT_FORMAT_SRT\x10\x02\x12\x19\n\x15TRANSCRIPT_FORMAT_VTT\x10\x03\x12\x1a\n\x16TRANSCRIPT_FORMAT_JSON\x10\x04\x12\x1b\n\x17TRANSCRIPT_FORMAT_JSONL\x10\x05\x32\xd8\x05\n\x0c\x42\x61tchService\x12V\n\x0b\x43reateBatch\x12\".batchscribe.v1.CreateBatchRequest\x1a#.batchscribe.v1.CreateBatchResponse\x12M\n\x08GetBatch\x12\x1f.batchscribe.v1.GetBatchRequest\x1a .batchscribe.v1.GetBatchResponse\x12V\n\x0bListBatches\x12\".batchscribe.v1.ListBatchesRequest\x1a#.batchscribe.v1.ListBatchesResponse\x12U\n\nWatchBatch\x12!.batchscribe.v1.WatchBatchRequest\x1a\".batchscribe.v1.WatchBatchResponse0\x01\x12V\n\x0b\x43\x61ncelBatch\x12\".batchscribe.v1.CancelBatchRequest\x1a#.batchscribe.v1.CancelBatchResponse\x12\\\n\rGetTranscript\x12$.batchscribe.v1.GetTranscriptRequest\x1a%.batchscribe.v1.GetTranscriptResponse\x12g\n\x10\x45xportTranscript\x12\'.batchscribe.v1.ExportTranscriptRequest\x1a(.batchscribe.v1.ExportTranscriptResponse0\x01\x12S\n\nListModels\x12!.batchscribe.v1.ListModelsRequest\x1a\".batchscribe.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"batchscribe/v1/batch_service.proto\x12\x0e\x62\x61tchscribe.v1\x1a\x1a\x62\x61tchscribe/v1/batch.proto\x1a\x1f\x62\x61tchscribe/v1/transcript.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x02\n\x12\x43reateBatchRequest\x12)\n\x06videos\x18\x01 \x03(\x0b\x32\x19.batchscribe.v1.VideoSpec\x12-\n\x07options\x18\x02 \x01(\x0b\x32\x1c.batchscribe.v1.BatchOptions\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12H\n\x0b\x61nnotations\x18\x05 \x03(\x0b\x32\x33.batchscribe.v1.CreateBatchRequest.AnnotationsEntry\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x12&\n\x03ttl\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\";\n\x13\x43reateBatchResponse\x12$\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x15.batchscribe.v1.Batch\"L\n\x0fGetBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\'\n\x04view\x18\x02 \x01(\x0e\x32\x19.batchscribe.v1.BatchView\"8\n\x10GetBatchResponse\x12$\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x15.batchscribe.v1.Batch\";\n\x12ListBatchesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x13ListBatchesResponse\x12&\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x15.batchscribe.v1.Batch\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"z\n\x15ListBatchItemsRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.batchscribe.v1.ItemState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"[\n\x16ListBatchItemsResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.batchscribe.v1.BatchItem\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x11WatchBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03\"\xc1\x03\n\x12WatchBatchResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x08progress\x18\x03 \x01(\x0b\x32\x1d.batchscribe.v1.BatchProgress\x12\x36\n\x12\x65stimated_end_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08snapshot\x18\n \x01(\x0b\x32\x15.batchscribe.v1.BatchH\x00\x12\x31\n\x0citem_changed\x18\x0b \x01(\x0b\x32\x19.batchscribe.v1.BatchItemH\x00\x12.\n\rbatch_changed\x18\x0c \x01(\x0b\x32\x15.batchscribe.v1.BatchH\x00\x12\x39\n\x0fprogress_update\x18\r \x01(\x0b\x32\x1e.batchscribe.v1.ProgressUpdateH\x00\x12.\n\theartbeat\x18\x0e \x01(\x0b\x32\x19.batchscribe.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"=\n\x0eProgressUpdate\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.batchscribe.v1.ItemProgress\"\x0b\n\tHeartbeat\"8\n\x12\x43\x61ncelBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x10\n\x08item_ids\x18\x02 \x03(\t\";\n\x13\x43\x61ncelBatchResponse\x12$\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x15.batchscribe.v1.Batch\"%\n\x11RetryBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\":\n\x12RetryBatchResponse\x12$\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x15.batchscribe.v1.Batch\"&\n\x12\x44\x65leteBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteBatchResponse\"W\n\x14GetTranscriptRequest\x12\x18\n\x10transcription_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x15GetTranscriptResponse\x12.\n\ntranscript\x18\x01 \x01(\x0b\x32\x1a.batchscribe.v1.Transcript\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x96\x01\n\x17\x45xportTranscriptRequest\x12\x18\n\x10transcription_id\x18\x01 \x01(\t\x12\x30\n\x06\x66ormat\x18\x02 \x01(\x0e\x32 .batchscribe.v1.TranscriptFormat\x12\x17\n\x0fmax_line_length\x18\x03 \x01(\x05\x12\x16\n\x0emax_line_count\x18\x04 \x01(\x05\"O\n\x18\x45xportTranscriptResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\tfile_name\x18\x03 \x01(\t\"\x13\n\x11ListModelsRequest\";\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.batchscribe.v1.Model\"\x83\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cmultilingual\x18\x02 \x01(\x08\x12\x12\n\nis_default\x18\x03 \x01(\x08\x12\x0e\n\x06loaded\x18\x04 \x01(\x08\x12\x32\n\x0elast_seen_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xbf\x01\n\x10TranscriptFormat\x12!\n\x1dTRANSCRIPT_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n\x15TRANSCRIPT_FORMAT_TXT\x10\x01\x12\x19\n\x15TRANSCRIPT_FORMAT_SRT\x10\x02\x12\x19\n\x15TRANSCRIPT_FORMAT_VTT\x10\x03\x12\x1a\n\x16TRANSCRIPT_FORMAT_JSON\x10\x04\x12\x1b\n\x17TRANSCRIPT_FORMAT_JSONL\x10\x05\x32\xe6\x07\n\x0c\x42\x61tchService\x12V\n\x0b\x43reateBatch\x12\".batchscribe.v1.CreateBatchRequest\x1a#.batchscribe.v1.CreateBatchResponse\x12M\n\x08GetBatch\x12\x1f.batchscribe.v1.GetBatchRequest\x1a .batchscribe.v1.GetBatchResponse\x12V\n\x0bListBatches\x12\".batchscribe.v1.ListBatchesRequest\x1a#.batchscribe.v1.ListBatchesResponse\x12_\n\x0eListBatchItems\x12%.batchscribe.v1.ListBatchItemsRequest\x1a&.batchscribe.v1.ListBatchItemsResponse\x12U\n\nWatchBatch\x12!.batchscribe.v1.WatchBatchRequest\x1a\".batchscribe.v1.WatchBatchResponse0\x01\x12V\n\x0b\x43\x61ncelBatch\x12\".batchscribe.v1.CancelBatchRequest\x1a#.batchscribe.v1.CancelBatchResponse\x12S\n\nRetryBatch\x12!.batchscribe.v1.RetryBatchRequest\x1a\".batchscribe.v1.RetryBatchResponse\x12V\n\x0b\x44\x65leteBatch\x12\".batchscribe.v1.DeleteBatchRequest\x1a#.batchscribe.v1.DeleteBatchResponse\x12\\\n\rGetTranscript\x12$.batchscribe.v1.GetTranscriptRequest\x1a%.batchscribe.v1.GetTranscriptResponse\x12g\n\x10\x45xportTranscript\x12\'.batchscribe.v1.ExportTranscriptRequest\x1a(.batchscribe.v1.ExportTranscriptResponse0\x01\x12S\n\nListModels\x12!.batchscribe.v1.ListModelsRequest\x1a\".batchscribe.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,48 +37,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEBATCHREQUEST_ANNOTATIONSENTRY']._loaded_options = None
   _globals['_CREATEBATCHREQUEST_ANNOTATIONSENTRY']._serialized_options = b'8\001'
-  _globals['_TRANSCRIPTFORMAT']._serialized_start=2146
-  _globals['_TRANSCRIPTFORMAT']._serialized_end=2337
-  _globals['_CREATEBATCHREQUEST']._serialized_start=149
-  _globals['_CREATEBATCHREQUEST']._serialized_end=450
-  _globals['_CREATEBATCHREQUEST_ANNOTATIONSENTRY']._serialized_start=400
-  _globals['_CREATEBATCHREQUEST_ANNOTATIONSENTRY']._serialized_end=450
-  _globals['_CREATEBATCHRESPONSE']._serialized_start=452
-  _globals['_CREATEBATCHRESPONSE']._serialized_end=511
-  _globals['_GETBATCHREQUEST']._serialized_start=513
-  _globals['_GETBATCHREQUEST']._serialized_end=589
-  _globals['_GETBATCHRESPONSE']._serialized_start=591
-  _globals['_GETBATCHRESPONSE']._serialized_end=647
-  _globals['_LISTBATCHESREQUEST']._serialized_start=649
-  _globals['_LISTBATCHESREQUEST']._serialized_end=708
-  _globals['_LISTBATCHESRESPONSE']._serialized_start=710
-  _globals['_LISTBATCHESRESPONSE']._serialized_end=796
-  _globals['_WATCHBATCHREQUEST']._serialized_start=798
-  _globals['_WATCHBATCHREQUEST']._serialized_end=859
-  _globals['_WATCHBATCHRESPONSE']._serialized_start=862
-  _globals['_WATCHBATCHRESPONSE']._serialized_end=1311
-  _globals['_PROGRESSUPDATE']._serialized_start=1313
-  _globals['_PROGRESSUPDATE']._serialized_end=1374
-  _globals['_HEARTBEAT']._serialized_start=1376
-  _globals['_HEARTBEAT']._serialized_end=1387
-  _globals['_CANCELBATCHREQUEST']._serialized_start=1389
-  _globals['_CANCELBATCHREQUEST']._serialized_end=1445
-  _globals['_CANCELBATCHRESPONSE']._serialized_start=1447
-  _globals['_CANCELBATCHRESPONSE']._serialized_end=1506
-  _globals['_GETTRANSCRIPTREQUEST']._serialized_start=1508
-  _globals['_GETTRANSCRIPTREQUEST']._serialized_end=1595
-  _globals['_GETTRANSCRIPTRESPONSE']._serialized_start=1597
-  _globals['_GETTRANSCRIPTRESPONSE']._serialized_end=1693
-  _globals['_EXPORTTRANSCRIPTREQUEST']._serialized_start=1696
-  _globals['_EXPORTTRANSCRIPTREQUEST']._serialized_end=1846
-  _globals['_EXPORTTRANSCRIPTRESPONSE']._serialized_start=1848
-  _globals['_EXPORTTRANSCRIPTRESPONSE']._serialized_end=1927
-  _globals['_LISTMODELSREQUEST']._serialized_start=1929
-  _globals['_LISTMODELSREQUEST']._serialized_end=1948
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1950
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2009
-  _globals['_MODEL']._serialized_start=2012
-  _globals['_MODEL']._serialized_end=2143
-  _globals['_BATCHSERVICE']._serialized_start=2340
-  _globals['_BATCHSERVICE']._serialized_end=3068
+  _globals['_TRANSCRIPTFORMAT']._serialized_start=2597
+  _globals['_TRANSCRIPTFORMAT']._serialized_end=2788
+  _globals['_CREATEBATCHREQUEST']._serialized_start=181
+  _globals['_CREATEBATCHREQUEST']._serialized_end=522
+  _globals['_CREATEBATCHREQUEST_ANNOTATIONSENTRY']._serialized_start=472
+  _globals['_CREATEBATCHREQUEST_ANNOTATIONSENTRY']._serialized_end=522
+  _globals['_CREATEBATCHRESPONSE']._serialized_start=524
+  _globals['_CREATEBATCHRESPONSE']._serialized_end=583
+  _globals['_GETBATCHREQUEST']._serialized_start=585
+  _globals['_GETBATCHREQUEST']._serialized_end=661
+  _globals['_GETBATCHRESPONSE']._serialized_start=663
+  _globals['_GETBATCHRESPONSE']._serialized_end=719
+  _globals['_LISTBATCHESREQUEST']._serialized_start=721
+  _globals['_LISTBATCHESREQUEST']._serialized_end=780
+  _globals['_LISTBATCHESRESPONSE']._serialized_start=782
+  _globals['_LISTBATCHESRESPONSE']._serialized_end=868
+  _globals['_LISTBATCHITEMSREQUEST']._serialized_start=870
+  _globals['_LISTBATCHITEMSREQUEST']._serialized_end=992
+  _globals['_LISTBATCHITEMSRESPONSE']._serialized_start=994
+  _globals['_LISTBATCHITEMSRESPONSE']._serialized_end=1085
+  _globals['_WATCHBATCHREQUEST']._serialized_start=1087
+  _globals['_WATCHBATCHREQUEST']._serialized_end=1148
+  _globals['_WATCHBATCHRESPONSE']._serialized_start=1151
+  _globals['_WATCHBATCHRESPONSE']._serialized_end=1600
+  _globals['_PROGRESSUPDATE']._serialized_start=1602
+  _globals['_PROGRESSUPDATE']._serialized_end=1663
+  _globals['_HEARTBEAT']._serialized_start=1665
+  _globals['_HEARTBEAT']._serialized_end=1676
+  _globals['_CANCELBATCHREQUEST']._serialized_start=1678
+  _globals['_CANCELBATCHREQUEST']._serialized_end=1734
+  _globals['_CANCELBATCHRESPONSE']._serialized_start=1736
+  _globals['_CANCELBATCHRESPONSE']._serialized_end=1795
+  _globals['_RETRYBATCHREQUEST']._serialized_start=1797
+  _globals['_RETRYBATCHREQUEST']._serialized_end=1834
+  _globals['_RETRYBATCHRESPONSE']._serialized_start=1836
+  _globals['_RETRYBATCHRESPONSE']._serialized_end=1894
+  _globals['_DELETEBATCHREQUEST']._serialized_start=1896
+  _globals['_DELETEBATCHREQUEST']._serialized_end=1934
+  _globals['_DELETEBATCHRESPONSE']._serialized_start=1936
+  _globals['_DELETEBATCHRESPONSE']._serialized_end=1957
+  _globals['_GETTRANSCRIPTREQUEST']._serialized_start=1959
+  _globals['_GETTRANSCRIPTREQUEST']._serialized_end=2046
+  _globals['_GETTRANSCRIPTRESPONSE']._serialized_start=2048
+  _globals['_GETTRANSCRIPTRESPONSE']._serialized_end=2144
+  _globals['_EXPORTTRANSCRIPTREQUEST']._serialized_start=2147
+  _globals['_EXPORTTRANSCRIPTREQUEST']._serialized_end=2297
+  _globals['_EXPORTTRANSCRIPTRESPONSE']._serialized_start=2299
+  _globals['_EXPORTTRANSCRIPTRESPONSE']._serialized_end=2378
+  _globals['_LISTMODELSREQUEST']._serialized_start=2380
+  _globals['_LISTMODELSREQUEST']._serialized_end=2399
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2401
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2460
+  _globals['_MODEL']._serialized_start=2463
+  _globals['_MODEL']._serialized_end=2594
+  _globals['_BATCHSERVICE']._serialized_start=2791
+  _globals['_BATCHSERVICE']._serialized_end=3789
 # @@protoc_insertion_point(module_scope)

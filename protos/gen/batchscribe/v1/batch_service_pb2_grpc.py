@@ -56,6 +56,11 @@ class BatchServiceStub:
                 request_serializer=batchscribe_dot_v1_dot_batch__service__pb2.ListBatchesRequest.SerializeToString,
                 response_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.ListBatchesResponse.FromString,
                 _registered_method=True)
+        self.ListBatchItems = channel.unary_unary(
+                '/batchscribe.v1.BatchService/ListBatchItems',
+                request_serializer=batchscribe_dot_v1_dot_batch__service__pb2.ListBatchItemsRequest.SerializeToString,
+                response_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.ListBatchItemsResponse.FromString,
+                _registered_method=True)
         self.WatchBatch = channel.unary_stream(
                 '/batchscribe.v1.BatchService/WatchBatch',
                 request_serializer=batchscribe_dot_v1_dot_batch__service__pb2.WatchBatchRequest.SerializeToString,
@@ -65,6 +70,16 @@ class BatchServiceStub:
                 '/batchscribe.v1.BatchService/CancelBatch',
                 request_serializer=batchscribe_dot_v1_dot_batch__service__pb2.CancelBatchRequest.SerializeToString,
                 response_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.CancelBatchResponse.FromString,
+                _registered_method=True)
+        self.RetryBatch = channel.unary_unary(
+                '/batchscribe.v1.BatchService/RetryBatch',
+                request_serializer=batchscribe_dot_v1_dot_batch__service__pb2.RetryBatchRequest.SerializeToString,
+                response_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.RetryBatchResponse.FromString,
+                _registered_method=True)
+        self.DeleteBatch = channel.unary_unary(
+                '/batchscribe.v1.BatchService/DeleteBatch',
+                request_serializer=batchscribe_dot_v1_dot_batch__service__pb2.DeleteBatchRequest.SerializeToString,
+                response_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.DeleteBatchResponse.FromString,
                 _registered_method=True)
         self.GetTranscript = channel.unary_unary(
                 '/batchscribe.v1.BatchService/GetTranscript',
@@ -116,6 +131,13 @@ class BatchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBatchItems(self, request, context):
+        """Lists the items of a batch in order, all or those in one state.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchBatch(self, request, context):
         """Follows a batch until it ends, then ends with OK. Keep the last `revision` you saw: if the stream
         breaks, call again with it and you get every later change once, in order. Leaving never cancels
@@ -128,6 +150,23 @@ class BatchServiceServicer:
     def CancelBatch(self, request, context):
         """Stops a batch or some of its items. Idempotent. Running items end within seconds; one whose result
         arrives first is SUCCEEDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryBatch(self, request, context):
+        """Runs the failed items of an ended batch again, as a new round with fresh attempts; those that
+        succeeded keep their transcripts. FAILED_PRECONDITION with reason BATCH_RUNNING while the batch
+        runs, and with NO_RETRYABLE_ITEMS if no item failed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteBatch(self, request, context):
+        """Deletes an ended batch with its items and transcripts, at once and for good. Watches of it end with
+        NOT_FOUND. FAILED_PRECONDITION with reason BATCH_RUNNING while it runs: cancel it first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -172,6 +211,11 @@ def add_BatchServiceServicer_to_server(servicer, server):
                     request_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.ListBatchesRequest.FromString,
                     response_serializer=batchscribe_dot_v1_dot_batch__service__pb2.ListBatchesResponse.SerializeToString,
             ),
+            'ListBatchItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBatchItems,
+                    request_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.ListBatchItemsRequest.FromString,
+                    response_serializer=batchscribe_dot_v1_dot_batch__service__pb2.ListBatchItemsResponse.SerializeToString,
+            ),
             'WatchBatch': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchBatch,
                     request_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.WatchBatchRequest.FromString,
@@ -181,6 +225,16 @@ def add_BatchServiceServicer_to_server(servicer, server):
                     servicer.CancelBatch,
                     request_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.CancelBatchRequest.FromString,
                     response_serializer=batchscribe_dot_v1_dot_batch__service__pb2.CancelBatchResponse.SerializeToString,
+            ),
+            'RetryBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryBatch,
+                    request_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.RetryBatchRequest.FromString,
+                    response_serializer=batchscribe_dot_v1_dot_batch__service__pb2.RetryBatchResponse.SerializeToString,
+            ),
+            'DeleteBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteBatch,
+                    request_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.DeleteBatchRequest.FromString,
+                    response_serializer=batchscribe_dot_v1_dot_batch__service__pb2.DeleteBatchResponse.SerializeToString,
             ),
             'GetTranscript': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTranscript,
@@ -297,6 +351,33 @@ class BatchService:
             _registered_method=True)
 
     @staticmethod
+    def ListBatchItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/batchscribe.v1.BatchService/ListBatchItems',
+            batchscribe_dot_v1_dot_batch__service__pb2.ListBatchItemsRequest.SerializeToString,
+            batchscribe_dot_v1_dot_batch__service__pb2.ListBatchItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def WatchBatch(request,
             target,
             options=(),
@@ -340,6 +421,60 @@ class BatchService:
             '/batchscribe.v1.BatchService/CancelBatch',
             batchscribe_dot_v1_dot_batch__service__pb2.CancelBatchRequest.SerializeToString,
             batchscribe_dot_v1_dot_batch__service__pb2.CancelBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/batchscribe.v1.BatchService/RetryBatch',
+            batchscribe_dot_v1_dot_batch__service__pb2.RetryBatchRequest.SerializeToString,
+            batchscribe_dot_v1_dot_batch__service__pb2.RetryBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/batchscribe.v1.BatchService/DeleteBatch',
+            batchscribe_dot_v1_dot_batch__service__pb2.DeleteBatchRequest.SerializeToString,
+            batchscribe_dot_v1_dot_batch__service__pb2.DeleteBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

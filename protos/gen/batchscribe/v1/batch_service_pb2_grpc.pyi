@@ -32,6 +32,8 @@ class BatchServiceStub:
     """Returns a batch as it is now."""
     ListBatches: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ListBatchesRequest, _batch_service_pb2.ListBatchesResponse]
     """Lists your batches, newest first."""
+    ListBatchItems: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ListBatchItemsRequest, _batch_service_pb2.ListBatchItemsResponse]
+    """Lists the items of a batch in order, all or those in one state."""
     WatchBatch: _aio.UnaryStreamMultiCallable[_batch_service_pb2.WatchBatchRequest, _batch_service_pb2.WatchBatchResponse]
     """Follows a batch until it ends, then ends with OK. Keep the last `revision` you saw: if the stream
     breaks, call again with it and you get every later change once, in order. Leaving never cancels
@@ -40,6 +42,15 @@ class BatchServiceStub:
     CancelBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.CancelBatchRequest, _batch_service_pb2.CancelBatchResponse]
     """Stops a batch or some of its items. Idempotent. Running items end within seconds; one whose result
     arrives first is SUCCEEDED.
+    """
+    RetryBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.RetryBatchRequest, _batch_service_pb2.RetryBatchResponse]
+    """Runs the failed items of an ended batch again, as a new round with fresh attempts; those that
+    succeeded keep their transcripts. FAILED_PRECONDITION with reason BATCH_RUNNING while the batch
+    runs, and with NO_RETRYABLE_ITEMS if no item failed.
+    """
+    DeleteBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.DeleteBatchRequest, _batch_service_pb2.DeleteBatchResponse]
+    """Deletes an ended batch with its items and transcripts, at once and for good. Watches of it end with
+    NOT_FOUND. FAILED_PRECONDITION with reason BATCH_RUNNING while it runs: cancel it first.
     """
     GetTranscript: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.GetTranscriptRequest, _batch_service_pb2.GetTranscriptResponse]
     """Returns a transcript, its segments in pages."""
@@ -86,6 +97,14 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists your batches, newest first."""
 
     @_abc_1.abstractmethod
+    def ListBatchItems(
+        self,
+        request: _batch_service_pb2.ListBatchItemsRequest,
+        context: _aio.ServicerContext[_batch_service_pb2.ListBatchItemsRequest, _abc.Awaitable[_batch_service_pb2.ListBatchItemsResponse]],
+    ) -> _abc.Awaitable[_batch_service_pb2.ListBatchItemsResponse]:
+        """Lists the items of a batch in order, all or those in one state."""
+
+    @_abc_1.abstractmethod
     def WatchBatch(
         self,
         request: _batch_service_pb2.WatchBatchRequest,
@@ -104,6 +123,27 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_batch_service_pb2.CancelBatchResponse]:
         """Stops a batch or some of its items. Idempotent. Running items end within seconds; one whose result
         arrives first is SUCCEEDED.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryBatch(
+        self,
+        request: _batch_service_pb2.RetryBatchRequest,
+        context: _aio.ServicerContext[_batch_service_pb2.RetryBatchRequest, _abc.Awaitable[_batch_service_pb2.RetryBatchResponse]],
+    ) -> _abc.Awaitable[_batch_service_pb2.RetryBatchResponse]:
+        """Runs the failed items of an ended batch again, as a new round with fresh attempts; those that
+        succeeded keep their transcripts. FAILED_PRECONDITION with reason BATCH_RUNNING while the batch
+        runs, and with NO_RETRYABLE_ITEMS if no item failed.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteBatch(
+        self,
+        request: _batch_service_pb2.DeleteBatchRequest,
+        context: _aio.ServicerContext[_batch_service_pb2.DeleteBatchRequest, _abc.Awaitable[_batch_service_pb2.DeleteBatchResponse]],
+    ) -> _abc.Awaitable[_batch_service_pb2.DeleteBatchResponse]:
+        """Deletes an ended batch with its items and transcripts, at once and for good. Watches of it end with
+        NOT_FOUND. FAILED_PRECONDITION with reason BATCH_RUNNING while it runs: cancel it first.
         """
 
     @_abc_1.abstractmethod

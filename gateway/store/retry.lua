@@ -1,0 +1,33 @@
+-- retry(user, batch_id) -> OK | NOT_FOUND | RUNNING | NOTHING
+-- Starts a new round of an ended batch: its failed and skipped items run again with fresh counters.
+
+local batch = load_batch(ARGV[1], ARGV[2])
+if not batch then return 'NOT_FOUND' end
+if not batch_has_ended(batch) then return 'RUNNING' end
+if batch.n6 + batch.n8 == 0 then return 'NOTHING' end
+
+local member = batch.user .. '/' .. batch.id
+redis.call('ZREM', key('expiry'), member)
+redis.call('ZADD', key('deadlines'), now + tonumber(batch.deadline_ms), member)
+add(batch, 'round', 1)
+-- What the earlier rounds did says nothing about the speed of this one.
+set(batch, {
+  state = BATCH_PENDING, started_ms = '', ended_ms = '', expires_ms = '', cancelled = 0,
+  done_audio_ms = 0,
+})
+emit_batch(batch)
+for _, item in ipairs(items_of(batch)) do
+  local state = tonumber(item.state)
+  if state == FAILED or state == SKIPPED then
+    untally_end(batch, item)
+    move(batch, item, PENDING)
+    set(item, {
+      attempts = 0, lost = 0, crashes = 0, suspect = 0, site_waits = 0, cancel = 0,
+      started_ms = '', ended_ms = '', outcome = '',
+    })
+    emit_item(batch, item)
+    requeue(batch, item, 0)
+  end
+end
+wake()
+return 'OK'

@@ -1,0 +1,68 @@
+"""A leased item on its way through a transcriber."""
+
+import asyncio
+from typing import TypeAlias
+
+import grpc
+from batchscribe.transcriber.v1.transcriber_service_pb2 import TaskStatus, TranscribeResponse
+
+from gateway.pool import TranscribeCall, Transcriber
+from gateway.store import Lease
+
+Answer: TypeAlias = "TranscribeResponse | grpc.aio.AioRpcError"
+
+# Stands for a call that this side cancelled: stale, draining, or a silent transcriber.
+GIVEN_UP = grpc.aio.AioRpcError(
+    grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata()
+)
+
+
+class Work:
+    """One lease, the transcriber it was given to, and the call while it lasts."""
+
+    def __init__(self, lease: Lease, transcriber: Transcriber) -> None:
+        self.lease = lease
+        self.transcriber = transcriber
+        self.boot_id = transcriber.status.boot_id if transcriber.status else ""
+        self.is_stale = False
+        self.is_over = False
+        self.status: TaskStatus | None = None
+        self.news = asyncio.Event()
+        self._call: TranscribeCall | None = None
+
+    @property
+    def worker(self) -> str:
+        status = self.transcriber.status
+        return status.worker if status else self.transcriber.address
+
+    async def call(self, timeout: float) -> Answer:
+        """Make the call and return how it ended; never raises for what the other side did."""
+        call = self.transcriber.stub.Transcribe(self.lease.request, timeout=timeout)
+        self._call = call
+        self.transcriber.calls.add(call)
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            return error
+        except asyncio.CancelledError:
+            return GIVEN_UP
+        finally:
+            self.transcriber.calls.discard(call)
+            self.is_over = True
+            self.news.set()
+
+    def report(self, status: TaskStatus) -> None:
+        """Take the transcriber's word for how far the task is; an older epoch's is not meant."""
+        if status.epoch == self.lease.epoch:
+            self.status = status
+            self.news.set()
+
+    def give_up(self) -> None:
+        """End the call from this side; the transcriber goes on for a while."""
+        if self._call:
+            self._call.cancel()
+
+    def go_stale(self) -> None:
+        """The lease is somebody else's: whatever comes back is dropped."""
+        self.is_stale = True
+        self.give_up()
