@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
-from batchscribe.v1.batch_pb2 import Batch
+from batchscribe.v1.batch_pb2 import Batch, VideoSpec
 from batchscribe.v1.batch_service_pb2 import (
     CreateBatchRequest,
     GetBatchRequest,
@@ -29,8 +30,9 @@ class RunningGateway:
     address: str
     http: str
 
-    async def create(self, *urls: str, **fields: object) -> Batch:
-        request = CreateBatchRequest(videos=[{"url": url} for url in urls], **fields)
+    async def create(self, *urls: str, **fields: Any) -> Batch:
+        videos = [VideoSpec(url=url) for url in urls]
+        request = CreateBatchRequest(videos=videos, **fields)
         response = await self.stub.CreateBatch(request, metadata=METADATA)
         return response.batch
 
@@ -52,10 +54,10 @@ class RunningGateway:
 
 @asynccontextmanager
 async def running_gateway(
-    redis_url: str, transcribers: Sequence[str] = (), **settings: object
+    redis_url: str, transcribers: Sequence[str] = (), **settings: Any
 ) -> AsyncIterator[RunningGateway]:
     """Serve a gateway while the context is open; retries wait for next to nothing."""
-    values = {
+    values: dict[str, Any] = {
         "listen": "127.0.0.1:0",
         "http_listen": "",
         "redis_url": redis_url,

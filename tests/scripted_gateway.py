@@ -69,6 +69,15 @@ class ScriptedGateway(BatchServiceServicer):
     async def CancelBatch(self, request: Message, context: Context) -> Any:
         return await self._next("CancelBatch", request, context)
 
+    async def ListBatchItems(self, request: Message, context: Context) -> Any:
+        return await self._next("ListBatchItems", request, context)
+
+    async def RetryBatch(self, request: Message, context: Context) -> Any:
+        return await self._next("RetryBatch", request, context)
+
+    async def DeleteBatch(self, request: Message, context: Context) -> Any:
+        return await self._next("DeleteBatch", request, context)
+
     async def GetTranscript(self, request: Message, context: Context) -> Any:
         return await self._next("GetTranscript", request, context)
 

@@ -20,7 +20,7 @@ from tests.running_gateway import KEY, METADATA, RunningGateway, running_gateway
 UUID = "7f2c1e0a-5d0b-4c4e-9a51-0c6f5e1d2b3a"
 GOOD = {"url": "https://media.test/a.mp4"}
 
-BAD_CREATES = {
+BAD_CREATES: dict[str, tuple[Any, str, str | None]] = {
     "no videos": ({"videos": []}, "videos", "VIDEOS_EMPTY"),
     "11 videos": ({"videos": [GOOD] * 11}, "videos", "VIDEOS_TOO_MANY"),
     "bad scheme": ({"videos": [{"url": "file:///etc/passwd"}]}, "videos[0].url", None),
@@ -73,9 +73,8 @@ async def test_bad_create_names_field_and_reason(redis_url: str, case: str) -> N
 
 async def test_all_violations_come_at_once(redis_url: str) -> None:
     """Three mistakes are one answer with three violations."""
-    request = CreateBatchRequest(
-        videos=[{"url": "ftp://x/y"}, GOOD | {"language": "klingon"}], request_id="no"
-    )
+    videos: Any = [{"url": "ftp://x/y"}, GOOD | {"language": "klingon"}]
+    request = CreateBatchRequest(videos=videos, request_id="no")
     async with running_gateway(redis_url) as gateway:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await gateway.stub.CreateBatch(request, metadata=METADATA)

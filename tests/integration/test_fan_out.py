@@ -17,7 +17,7 @@ from batchscribe.v1.batch_service_pb2 import (
     ListModelsRequest,
 )
 
-from tests.running_gateway import METADATA, running_gateway
+from tests.running_gateway import METADATA, RunningGateway, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, failed, running, succeeded
 from tests.support import wait_until
 from tests.valkey import Valkey
@@ -69,7 +69,8 @@ async def test_work_spreads_over_transcribers_within_max_concurrent(redis_url: s
         ended = await gateway.ended(batch.batch_id)
     assert ended.state == BatchState.BATCH_STATE_SUCCEEDED
     assert most == 3
-    assert one.seen and two.seen
+    assert one.seen
+    assert two.seen
 
 
 async def test_parallel_false_runs_in_order(redis_url: str) -> None:
@@ -241,9 +242,9 @@ async def test_redis_away_and_back(valkey: Valkey, redis_url: str) -> None:
     assert sum(transcriber.seen.values()) == 1
 
 
-async def _until_ended(gateway: object, batch_id: str) -> Batch:
+async def _until_ended(gateway: RunningGateway, batch_id: str) -> Batch:
     async def has_ended() -> Batch | None:
-        batch = await gateway.batch(batch_id)  # type: ignore[attr-defined]
+        batch = await gateway.batch(batch_id)
         return batch if batch.HasField("end_time") else None
 
     return await wait_until(has_ended, 20)

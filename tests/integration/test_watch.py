@@ -37,7 +37,7 @@ async def held(gate: asyncio.Event) -> TranscribeResponse:
 
 
 async def test_watch_starts_with_a_snapshot_and_ends_with_the_batch(redis_url: str) -> None:
-    """Revisions are dense from the snapshot on, and the last event is the batch in its end state."""
+    """Revisions are dense from the snapshot on; the last event is the batch in its end state."""
     async with (
         running(ScriptedTranscriber()) as transcriber,
         running_gateway(redis_url, [transcriber.address]) as gateway,
@@ -115,7 +115,8 @@ async def test_progress_comes_while_an_item_runs(redis_url: str) -> None:
             fractions.append(response.progress.fraction)
             if response.HasField("progress_update"):
                 (item,) = response.progress_update.items
-                assert (item.index, item.fraction) == (0, pytest.approx(0.3))
+                assert item.index == 0
+                assert item.fraction == pytest.approx(0.3)
                 assert response.progress.audio_processed.seconds == 30
                 gate.set()
     assert fractions == sorted(fractions)
