@@ -4,6 +4,8 @@
 set -eu
 
 VENV=.venv
+# pip asks rustc for its version, and rustup answers only after writing to its home.
+export RUSTUP_HOME="$PWD/.cache/rustup"
 
 fail() {
     echo "make: $1" >&2
@@ -50,8 +52,6 @@ install_with_uv() {
 
 install_with_pip() {
     export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-    # pip asks rustc for its version, and rustup answers only after writing to its home.
-    export RUSTUP_HOME="$PWD/.cache/rustup"
     "$VENV/bin/python" -m pip install --quiet --require-hashes -r requirements.lock
     "$VENV/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .
 }
