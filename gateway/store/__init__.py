@@ -2,6 +2,7 @@
 
 from gateway.store.batch_store import BatchStore, Lease, NewBatch, Release, Renewal
 from gateway.store.connection import connect, durability_gaps
+from gateway.store.outbox import Message, Outbox, SendResult
 from gateway.store.reading import ENDED_BATCH_STATES, StoredBatch, StoredEvent
 from gateway.store.tally import Tally
 from gateway.store.wake import Wake, WakeStream
@@ -10,9 +11,12 @@ __all__ = [
     "ENDED_BATCH_STATES",
     "BatchStore",
     "Lease",
+    "Message",
     "NewBatch",
+    "Outbox",
     "Release",
     "Renewal",
+    "SendResult",
     "StoredBatch",
     "StoredEvent",
     "Tally",

@@ -127,6 +127,7 @@ class BatchStore:
             new.weight,
             0,
             0,
+            options.notify_webhook,
             ids.item_prefix(new.batch.batch_id),
         ]
         for item, request in new.items:

@@ -1,12 +1,12 @@
 -- create(user, batch_id, request_id, body_hash, spec, options, max_concurrent, serial,
---        continue_on_error, keep_ms, deadline_ms, weight, rate, quota, item_prefix,
---        (video, task, site)...) -> {verdict, batch_id}
+--        continue_on_error, keep_ms, deadline_ms, weight, rate, quota, webhook,
+--        item_prefix, (video, task, site)...) -> {verdict, batch_id}
 -- Stores the batch and makes its items ready, or nothing. The same request_id again is REPLAYED with
 -- the batch it made; with another body it is CONFLICT. FULL: there is no room for new batches, what
 -- is left is for finishing those there are. `rate` and `quota` are not used before there are tiers.
 
 local user, batch_id, request_id, body_hash = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local item_prefix, first = ARGV[15], 16
+local item_prefix, first = ARGV[16], 17
 local request = key('request', user, request_id)
 local MOST_MEMORY = 0.8
 
@@ -33,7 +33,7 @@ set(batch, {
   spec = ARGV[5], options = ARGV[6], state = BATCH_PENDING, revision = 0, round = 1,
   total = total, placed = 0, max_concurrent = ARGV[7], serial = ARGV[8],
   continue_on_error = ARGV[9], keep_ms = ARGV[10], deadline_ms = ARGV[11], weight = ARGV[12],
-  item_prefix = item_prefix, cancelled = 0, created_ms = now, updated_ms = now,
+  webhook = ARGV[15], item_prefix = item_prefix, cancelled = 0, created_ms = now, updated_ms = now,
   n1 = total, n2 = 0, n3 = 0, n4 = 0, n5 = 0, n6 = 0, n7 = 0, n8 = 0,
   known = 0, known_audio_ms = 0, ended_unknown = 0, ended_audio_ms = 0, done_audio_ms = 0,
 })

@@ -46,6 +46,12 @@ TEMPLATES: Mapping[str, str] = {
     "expiry": "{bs}:expiry",
     # Batches that must have ended as "<user>/<batch_id>": ZSET by time in ms.
     "deadlines": "{bs}:deadlines",
+    # A webhook message of a batch: HASH until its batch is deleted.
+    "message": "{bs}:u:%s:message:%s",
+    # Messages to send as "<user>/<webhook_id>": ZSET by time due, or by end of lease, in ms.
+    "outbox": "{bs}:outbox",
+    # What signs a user's webhooks: ZSET by end of validity in ms, infinite for the newest; kept.
+    "secrets": "{bs}:u:%s:secrets",
     # Time of the last reap in ms: STRING, kept.
     "reaped": "{bs}:reaped",
     # Models seen on transcribers: ZSET by time in ms, and HASH of ServedModel; members leave after

@@ -29,6 +29,12 @@ NAMES = (
     "retry",
     "delete",
     "read",
+    "outbox",
+    "sent",
+    "resend",
+    "deliveries",
+    "secrets",
+    "rotate",
 )
 
 _FOLDER = Path(__file__).parent
