@@ -1,45 +1,15 @@
 """``batchscribe up`` with real processes and a real model, and what it leaves behind."""
 
-import contextlib
 import json
 import os
 import signal
-from asyncio.subprocess import Process
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
 from tests import command
+from tests.running_stack import UP, pid_of, until_gone, up
 from tests.support import wait_until
-
-UP = ("up", "--port", "0", "--http-port", "0", "--model", "tiny.en")
-READY = "Ready."
-STOP_SECONDS = 30.0
-
-
-@contextlib.asynccontextmanager
-async def _up(data_dir: Path) -> AsyncGenerator[Process, None]:
-    process = await command.start(*UP, env=command.environment(data_dir))
-    try:
-        await command.until_said(process, READY)
-        yield process
-    finally:
-        if process.returncode is None:
-            command.interrupt(process)
-            await command.finish(process)
-
-
-async def _until_gone(pids: set[int]) -> None:
-    await wait_until(lambda: not any(command.is_alive(pid) for pid in pids), STOP_SECONDS)
-
-
-def _pid_of(module: str, pids: set[int]) -> int:
-    for pid in pids:
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if arguments[2:4] == [b"-m", module.encode()]:
-            return pid
-    raise AssertionError(f"no {module} among {pids}")
 
 
 async def test_a_video_is_transcribed_and_its_batch_survives_a_restart(
@@ -47,11 +17,11 @@ async def test_a_video_is_transcribed_and_its_batch_survives_a_restart(
 ) -> None:
     """The CLI finds a running stack by itself, and what it did is there after a restart."""
     env = command.environment(tmp_path)
-    async with _up(tmp_path):
+    async with up(tmp_path):
         done = await command.run("transcribe", f"{samples_url}/train.mp3", env=env)
         assert done.code == 0, done.errors
         assert "mountains" in done.output
-    async with _up(tmp_path):
+    async with up(tmp_path):
         listed = await command.run("list", "--json", env=env)
         (batch,) = [json.loads(line) for line in listed.output.splitlines()]
         shown = await command.run("get", batch["batch_id"], env=env)
@@ -61,33 +31,33 @@ async def test_a_video_is_transcribed_and_its_batch_survives_a_restart(
 
 async def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     """After Ctrl-C no process and no address file is left, and the exit code is 0."""
-    async with _up(tmp_path) as process:
+    async with up(tmp_path) as process:
         started = command.descendants(process.pid)
         assert len(started) >= 3
         assert (tmp_path / "client.json").stat().st_mode & 0o777 == 0o600
         command.interrupt(process)
         done = await command.finish(process)
     assert done.code == 0, done.errors
-    await _until_gone(started)
+    await until_gone(started)
     assert not (tmp_path / "client.json").exists()
 
 
 async def test_a_killed_supervisor_takes_everything_along(tmp_path: Path) -> None:
     """SIGKILL of ``up`` leaves no process, and the next ``up`` on the same data starts."""
-    async with _up(tmp_path) as process:
+    async with up(tmp_path) as process:
         started = command.descendants(process.pid)
         process.kill()
         await command.finish(process)
-        await _until_gone(started)
+        await until_gone(started)
     found_nothing = await command.run("list", env=command.environment(tmp_path))
     assert found_nothing.code == 2
-    async with _up(tmp_path):
+    async with up(tmp_path):
         pass
 
 
 async def test_one_data_directory_serves_one_stack(tmp_path: Path) -> None:
     """A second ``up`` on the same data says so and leaves the first alone."""
-    async with _up(tmp_path):
+    async with up(tmp_path):
         second = await command.run(*UP, env=command.environment(tmp_path))
         assert second.code == 1
         assert "Another `batchscribe up` runs on" in second.errors
@@ -100,8 +70,8 @@ async def test_a_dead_service_is_started_again(
 ) -> None:
     """A service that was killed comes back, and work is done as before."""
     env = command.environment(tmp_path)
-    async with _up(tmp_path) as process:
-        os.kill(_pid_of(module, command.descendants(process.pid)), signal.SIGKILL)
+    async with up(tmp_path) as process:
+        os.kill(pid_of(module, command.descendants(process.pid)), signal.SIGKILL)
         await command.until_said(process, "starting it again")
         done = await command.run("transcribe", f"{samples_url}/train.mp3", env=env)
     assert done.code == 0, done.errors
@@ -110,7 +80,7 @@ async def test_a_dead_service_is_started_again(
 
 async def test_a_taken_port_is_named(tmp_path: Path) -> None:
     """A port that something else listens on is said in a sentence with the option to change it."""
-    async with _up(tmp_path):
+    async with up(tmp_path):
         port = json.loads((tmp_path / "client.json").read_text())["address"].rpartition(":")[2]
         other = command.environment(tmp_path / "other")
         done = await command.run("up", "--port", port, "--http-port", "0", env=other)
@@ -134,4 +104,4 @@ async def test_without_a_server_one_is_started_for_the_job(
     assert done.code == 0, done.errors
     (file,) = folder.glob("*.srt")
     assert "-->" in file.read_text()
-    await _until_gone(started)
+    await until_gone(started)

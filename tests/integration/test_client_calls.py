@@ -83,14 +83,17 @@ async def test_an_error_carries_its_details() -> None:
     )
 
 
-async def test_a_transcript_of_several_pages_is_joined() -> None:
-    """``transcript`` returns all segments and the whole text."""
+@pytest.mark.parametrize(("space", "whole"), [(" ", "one two three four"), ("", "onetwothreefour")])
+async def test_a_transcript_of_several_pages_is_joined(space: str, whole: str) -> None:
+    """``transcript`` returns all segments, and the text as the server would have joined it."""
     gateway = ScriptedGateway()
-    gateway.will_answer("GetTranscript", _page(0, "Hello", "next"), _page(1, "world.", ""))
+    first, second = _page(space, "one", "two"), _page(space, "three", "four")
+    first.next_page_token = "next"
+    gateway.will_answer("GetTranscript", first, second)
     async with serving(gateway) as address, Client(address) as client:
         transcript = await client.transcript("trans_1")
-    assert transcript.text == "Hello world."
-    assert [segment.index for segment in transcript.segments] == [0, 1]
+    assert transcript.text == whole
+    assert [segment.text for segment in transcript.segments] == ["one", "two", "three", "four"]
     tokens = [r.page_token for r in gateway.requests if hasattr(r, "page_token")]
     assert tokens == ["", "next"]
 
@@ -119,7 +122,7 @@ async def test_the_blocking_generator_works_beside_a_running_loop() -> None:
     """``transcribe`` yields each video with its transcript, called while a loop runs."""
     gateway = ScriptedGateway(history(items=2))
     gateway.will_answer("CreateBatch", CREATED)
-    gateway.will_answer("GetTranscript", _page(0, "one", ""), _page(0, "two", ""))
+    gateway.will_answer("GetTranscript", _page(" ", "one"), _page(" ", "two"))
     async with serving(gateway) as address:
         ended = await asyncio.to_thread(lambda: list(transcribe(["a", "b"], server=address)))
     assert [(item.index, text.text if text else None) for item, text in ended] == [
@@ -133,7 +136,7 @@ async def test_leaving_the_blocking_generator_ends_its_thread() -> None:
     gateway = ScriptedGateway(history(items=2))
     gateway.connections.append(Connection(messages=3, then=asyncio.Event().wait))
     gateway.will_answer("CreateBatch", CREATED)
-    gateway.will_answer("GetTranscript", _page(0, "one", ""), _page(0, "two", ""))
+    gateway.will_answer("GetTranscript", _page(" ", "one"), _page(" ", "two"))
 
     def first_only(address: str) -> int:
         for item, _ in transcribe(["a", "b"], server=address):
@@ -144,8 +147,7 @@ async def test_leaving_the_blocking_generator_ends_its_thread() -> None:
         assert await asyncio.to_thread(first_only, address) == 0
 
 
-def _page(index: int, text: str, token: str) -> batch_service_pb2.GetTranscriptResponse:
-    segment = transcript_pb2.Segment(index=index, text=text)
-    return batch_service_pb2.GetTranscriptResponse(
-        transcript=transcript_pb2.Transcript(text=text, segments=[segment]), next_page_token=token
-    )
+def _page(space: str, *texts: str) -> batch_service_pb2.GetTranscriptResponse:
+    segments = [transcript_pb2.Segment(text=text) for text in texts]
+    transcript = transcript_pb2.Transcript(text=space.join(texts), segments=segments)
+    return batch_service_pb2.GetTranscriptResponse(transcript=transcript)

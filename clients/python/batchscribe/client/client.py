@@ -34,6 +34,7 @@ _CHANNEL_OPTIONS = (
 )
 # Longer than the 60 minutes after which a server ends a watch by itself.
 _STREAM_TIMEOUT_SECONDS = 65 * 60.0
+_SEGMENTS_PER_PAGE = 2000
 
 
 class Client:
@@ -124,6 +125,31 @@ class Client:
         request = batch_service_pb2.CancelBatchRequest(batch_id=batch_id, item_ids=item_ids)
         return (await self._call(self._stub.CancelBatch, request)).batch
 
+    async def items(
+        self,
+        batch_id: str,
+        state: batch_pb2.ItemState.ValueType = batch_pb2.ITEM_STATE_UNSPECIFIED,
+    ) -> AsyncGenerator[batch_pb2.BatchItem, None]:
+        """Yield the items of a batch in order, with their attempts: all, or those in ``state``."""
+        request = batch_service_pb2.ListBatchItemsRequest(batch_id=batch_id, state=state)
+        while True:
+            page = await self._call(self._stub.ListBatchItems, request)
+            for item in page.items:
+                yield item
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def retry(self, batch_id: str) -> batch_pb2.Batch:
+        """Run the failed items of an ended batch again; FailedPrecondition if there are none."""
+        request = batch_service_pb2.RetryBatchRequest(batch_id=batch_id)
+        return (await self._call(self._stub.RetryBatch, request)).batch
+
+    async def delete(self, batch_id: str) -> None:
+        """Delete an ended batch and its transcripts for good."""
+        request = batch_service_pb2.DeleteBatchRequest(batch_id=batch_id)
+        await self._call(self._stub.DeleteBatch, request)
+
     async def watch(self, batch_id: str, after_revision: int = 0) -> AsyncGenerator[Event, None]:
         """Yield every change of a batch once, in order, and its progress, until it has ended.
 
@@ -146,15 +172,18 @@ class Client:
 
     async def transcript(self, transcription_id: str) -> transcript_pb2.Transcript:
         """Return a whole transcript, its pages joined."""
-        request = batch_service_pb2.GetTranscriptRequest(transcription_id=transcription_id)
+        request = batch_service_pb2.GetTranscriptRequest(
+            transcription_id=transcription_id, page_size=_SEGMENTS_PER_PAGE
+        )
         page = await self._call(self._stub.GetTranscript, request)
         whole, texts = page.transcript, [page.transcript.text]
+        space = _space_between(page.transcript)
         while page.next_page_token:
             request.page_token = page.next_page_token
             page = await self._call(self._stub.GetTranscript, request)
             whole.segments.extend(page.transcript.segments)
             texts.append(page.transcript.text)
-        whole.text = " ".join(text.strip() for text in texts)
+        whole.text = space.join(texts)
         return whole
 
     async def export(
@@ -204,6 +233,11 @@ def _open_channel(server: str, credentials: grpc.ChannelCredentials | None) -> g
     if credentials is None:
         return grpc.aio.insecure_channel(server, options)
     return grpc.aio.secure_channel(server, credentials, options)
+
+
+def _space_between(page: transcript_pb2.Transcript) -> str:
+    # The server joins the segments of some languages, such as Japanese, without a space.
+    return "" if page.text == "".join(one.text.strip() for one in page.segments) else " "
 
 
 def _format_value(
