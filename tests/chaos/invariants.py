@@ -1,0 +1,212 @@
+"""What must hold after a run, judged from Redis and from what watchers were told alone."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from batchscribe.v1.batch_pb2 import Batch, ItemState
+from redis.asyncio import Redis
+
+from gateway import ids
+from gateway.errors import NotFound
+from gateway.store import ENDED_BATCH_STATES, BatchStore, StoredBatch, StoredEvent, keys
+from gateway.store.batch_store import BLOB_TTL_SECONDS
+from tests.chaos.load import Promise, Seen, WatchLog
+
+PAGE = 1000
+
+ENDED_ITEM_STATES = frozenset(
+    {
+        ItemState.ITEM_STATE_SUCCEEDED,
+        ItemState.ITEM_STATE_FAILED,
+        ItemState.ITEM_STATE_CANCELLED,
+        ItemState.ITEM_STATE_SKIPPED,
+    }
+)
+
+# Keys that stay without a TTL when nothing runs; any other must have one, or be gone by then.
+KEPT = frozenset(
+    {"batch", "item", "events", "index", "transcript", "expiry", "reaped", "models_seen", "models",
+     "turn", "wake", "schema"}
+)  # fmt: skip
+
+# A lease and its item agree; asked for while everything runs.
+LEASES_DISAGREEING = """
+local wrong = {}
+for i = 1, #ARGV, 2 do
+  local item = redis.call('HMGET', ARGV[i + 1], 'leased', 'state')
+  local is_listed = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  local is_leased = item[1] == '1'
+  local is_at_work = item[2] == '2' or item[2] == '3'
+  if item[1] and ((is_leased ~= (is_listed and true or false)) or (is_at_work and not is_leased))
+  then wrong[#wrong + 1] = ARGV[i] end
+end
+return wrong
+"""
+
+
+@dataclass
+class Verdict:
+    """Items without an end, moves after an end, changes not told exactly once, and the rest."""
+
+    lost: int = 0
+    doubled: int = 0
+    gaps: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        return not (self.lost or self.doubled or self.gaps or self.problems)
+
+
+class Inspection:
+    """Reads Redis as it is now and compares it with what was promised and told."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.verdict = Verdict()
+        self._redis = redis
+        self._store = BatchStore(redis)
+
+    async def judge(self, promises: Sequence[Promise], watches: Iterable[WatchLog]) -> Verdict:
+        """Judge a deployment at rest."""
+        logs = {promise.batch_id: await self._judge_batch(promise) for promise in promises}
+        for watch in watches:
+            self._judge_watch(watch, logs[watch.promise.batch_id])
+        await self._judge_keys()
+        return self.verdict
+
+    async def judge_leases(self, promises: Sequence[Promise]) -> None:
+        """Judge, in one step of the server, that no item of ``promises`` runs without a lease."""
+        arguments: list[str] = []
+        for promise in promises:
+            for item_id in item_ids(promise):
+                arguments += [f"{promise.user}/{item_id}", keys.key("item", promise.user, item_id)]
+        wrong: Any = await self._redis.eval(LEASES_DISAGREEING, 1, keys.key("leases"), *arguments)
+        self._blame(f"{member.decode()} and the list of leases disagree" for member in wrong)
+
+    # ---- a batch -------------------------------------------------------------------------------
+
+    async def _judge_batch(self, promise: Promise) -> list[StoredEvent]:
+        try:
+            stored = await self._store.batch(promise.user, promise.batch_id, with_items=True)
+        except NotFound:
+            self.verdict.lost += promise.items
+            return []
+        log = await self._log(promise)
+        await self._judge_items(promise, stored)
+        self._judge_log(stored, log)
+        return log
+
+    async def _log(self, promise: Promise) -> list[StoredEvent]:
+        log: list[StoredEvent] = []
+        spec = Batch(batch_id=promise.batch_id)
+        while True:
+            after = log[-1].revision if log else 0
+            page = await self._store.events(promise.user, spec, after, PAGE)
+            log += page
+            if len(page) < PAGE:
+                return log
+
+    async def _judge_items(self, promise: Promise, stored: StoredBatch) -> None:
+        items = stored.batch.items
+        self.verdict.lost += promise.items - len(items)
+        for item in items:
+            if item.state not in ENDED_ITEM_STATES:
+                self.verdict.lost += 1
+            elif item.transcription_id:
+                self.verdict.lost += not await self._is_kept(promise.user, item.transcription_id)
+        counted = Counter(int(item.state) for item in items)
+        told = stored.tally
+        sums = (told.pending, told.fetching, told.transcribing, told.waiting_retry,
+                told.succeeded, told.failed, told.cancelled, told.skipped)  # fmt: skip
+        if sums != tuple(counted[state] for state in range(1, 9)):
+            self._blame([f"{promise.batch_id}: counts {sums} are not those of its items"])
+        if stored.batch.state not in ENDED_BATCH_STATES:
+            self._blame([f"{promise.batch_id} has not ended"])
+
+    async def _is_kept(self, user: str, transcription_id: str) -> bool:
+        """Return whether a transcript is there, and not only for the hour before its end."""
+        left_ms = await self._redis.pttl(keys.key("transcript", user, transcription_id))
+        return left_ms == -1 or left_ms > BLOB_TTL_SECONDS * 1000
+
+    def _judge_log(self, stored: StoredBatch, log: Sequence[StoredEvent]) -> None:
+        self.verdict.gaps += gaps([event.revision for event in log], 1, stored.batch.revision)
+        self.verdict.doubled += second_ends(log)
+        for event in log:
+            tally = event.tally
+            running = tally.pending + tally.fetching + tally.transcribing + tally.waiting_retry
+            if running + tally.ended != tally.total:
+                self._blame([f"{stored.batch.batch_id}@{event.revision}: counts miss the total"])
+
+    # ---- a watcher -----------------------------------------------------------------------------
+
+    def _judge_watch(self, watch: WatchLog, log: Sequence[StoredEvent]) -> None:
+        if not watch.seen or not log:
+            self.verdict.gaps += 1
+            return
+        first, *later = watch.seen
+        told = [first.revision, *(seen.revision for seen in later)]
+        self.verdict.gaps += gaps(told, first.revision, log[-1].revision)
+        stored = {event.revision: change_of(event) for event in log}
+        self.verdict.gaps += sum(stored.get(seen.revision) != seen for seen in later)
+        if watch.snapshots != 1:
+            self._blame([f"{watch.promise.batch_id}: {watch.snapshots} snapshots for one watcher"])
+
+    # ---- all keys ------------------------------------------------------------------------------
+
+    async def _judge_keys(self) -> None:
+        async for name in self._redis.scan_iter(count=PAGE):
+            kind = key_kind(name.decode())
+            if kind is None:
+                self._blame([f"the key {name!r} is in no table"])
+            elif kind not in KEPT and await self._redis.pttl(name) == -1:
+                self._blame([f"the key {name!r} has no TTL"])
+
+    def _blame(self, problems: Iterable[str]) -> None:
+        self.verdict.problems += problems
+
+
+def key_kind(name: str) -> str | None:
+    """Return which key of the store's table ``name`` is; None if none."""
+    for kind, template in keys.TEMPLATES.items():
+        if re.fullmatch(re.escape(template).replace("%s", ".+"), name):
+            return kind
+    return None
+
+
+def item_ids(promise: Promise) -> list[str]:
+    return [ids.item_id(promise.batch_id, index) for index in range(promise.items)]
+
+
+def gaps(revisions: Sequence[int], first: int, last: int) -> int:
+    """Return how many of first..last are missing, repeated or out of order."""
+    expected, found = range(first, last + 1), Counter(revisions)
+    missing = sum(found[revision] == 0 for revision in expected)
+    disorder = sum(later <= earlier for earlier, later in pairwise(revisions))
+    return missing + disorder
+
+
+def second_ends(log: Iterable[StoredEvent]) -> int:
+    """Return how often an item moved after it had ended; a new round begins with its batch."""
+    ended: set[str] = set()
+    was_over, moves = False, 0
+    for event in log:
+        if isinstance(event.change, Batch):
+            is_over = event.change.state in ENDED_BATCH_STATES
+            if was_over and not is_over:
+                ended.clear()
+            was_over = is_over
+        else:
+            moves += event.change.item_id in ended
+            if event.change.state in ENDED_ITEM_STATES:
+                ended.add(event.change.item_id)
+    return moves
+
+
+def change_of(event: StoredEvent) -> Seen:
+    if isinstance(event.change, Batch):
+        return Seen(event.revision, "", event.change.state)
+    return Seen(event.revision, event.change.item_id, event.change.state)

@@ -1,0 +1,55 @@
+"""The batches of a run, drawn from a seed: of all sizes and options, some of them doomed."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batchscribe.v1.batch_pb2 import BatchOptions
+
+from tests.chaos.script import Script
+
+MODEL = "tiny.en"
+API_USER = "local"
+OTHER_USERS = ("bob", "carol")
+SIZES = (1, 1, 2, 3, 5, 8, 13, 30)
+LONGEST_SERIAL = 5
+
+
+@dataclass(frozen=True)
+class Order:
+    """A batch somebody wants; after ``cut_share`` of its events a watch loses its connection."""
+
+    user: str
+    scripts: Sequence[Script]
+    options: BatchOptions
+    cancel_after_seconds: float | None
+    cut_share: float
+
+    @property
+    def urls(self) -> list[str]:
+        return [script.url(str(index)) for index, script in enumerate(self.scripts)]
+
+
+def draw_order(dice: random.Random) -> Order:
+    """Return the next batch: mostly plain, sometimes serial, stopping, failing or cancelled."""
+    is_serial = dice.random() < 0.15
+    size = min(dice.choice(SIZES), LONGEST_SERIAL) if is_serial else dice.choice(SIZES)
+    options = BatchOptions(
+        parallel=not is_serial,
+        max_concurrent=1 if is_serial else dice.randint(1, 10),
+        continue_on_error=dice.random() > 0.15,
+    )
+    user = dice.choice((API_USER, API_USER, *OTHER_USERS))
+    return Order(
+        user=user,
+        scripts=[draw_script(dice) for _ in range(size)],
+        options=options,
+        cancel_after_seconds=dice.uniform(0.0, 3.0) if dice.random() < 0.08 else None,
+        cut_share=dice.choice((0.0, 0.0, 0.1)),
+    )
+
+
+def draw_script(dice: random.Random) -> Script:
+    """Return work of about a second, rarely longer than a lease, that rarely fails."""
+    seconds = dice.uniform(8.0, 14.0) if dice.random() < 0.015 else dice.lognormvariate(-0.6, 0.6)
+    return Script(min(seconds, 14.0), dice.choices(("", "once", "always"), (0.9, 0.06, 0.04))[0])
