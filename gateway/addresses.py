@@ -24,6 +24,13 @@ def url_fault(url: str) -> tuple[str, str] | None:
     return _part_fault(_split(url))
 
 
+def webhook_fault(url: str, *, allow_http: bool) -> tuple[str, str] | None:
+    """Return why ``url`` cannot be told of a batch's end; asked again before each message."""
+    if not allow_http and url[:5].lower() == "http:":
+        return "URL_SCHEME_NOT_ALLOWED", "Only https addresses are told."
+    return url_fault(url)
+
+
 def _part_fault(parts: SplitResult | None) -> tuple[str, str] | None:
     if parts is None:
         return "URL_MALFORMED", "This is no complete address such as https://example.com/talk.mp4."

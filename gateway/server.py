@@ -10,8 +10,9 @@ from pathlib import Path
 import grpc
 import structlog
 from batchscribe.transcriber.v1.transcriber_service_pb2 import WatchStatusResponse
-from batchscribe.v1.batch_service_pb2 import DESCRIPTOR
+from batchscribe.v1 import batch_service_pb2, webhook_service_pb2
 from batchscribe.v1.batch_service_pb2_grpc import add_BatchServiceServicer_to_server
+from batchscribe.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
 from redis.exceptions import RedisError
 
 from gateway.access import StaticKey
@@ -26,15 +27,21 @@ from gateway.retry import RetryPolicy
 from gateway.servicer import BatchServicer, Gateway
 from gateway.settings import Settings
 from gateway.settle import Settler
-from gateway.store import BatchStore, Wake, WakeStream, connect, durability_gaps
+from gateway.store import BatchStore, Outbox, Wake, WakeStream, connect, durability_gaps
 from gateway.validation import Limits
 from gateway.watch import Watches, WatchTimes
+from gateway.webhook_servicer import WebhookServicer
+from gateway.webhooks import SendPolicy, WebhookSender
 from servicekit import reflection, tasks
 from servicekit.serve import SERVER_OPTIONS, Health, drain, until_signalled
 
 log = structlog.get_logger()
 
-SERVICE = DESCRIPTOR.services_by_name["BatchService"].full_name
+SERVICES = tuple(
+    service.full_name
+    for file in (batch_service_pb2.DESCRIPTOR, webhook_service_pb2.DESCRIPTOR)
+    for service in file.services_by_name.values()
+)
 CHECK_SECONDS = 1.0
 DAY_MS = 24 * 3600 * 1000
 
@@ -64,7 +71,17 @@ class Server:
             self._meter,
             WatchTimes(settings.heartbeat_seconds, settings.watch_max_seconds),
         )
-        self._health = Health([SERVICE])
+        self._outbox = Outbox(self._redis)
+        self._webhooks = WebhookSender(
+            self._store,
+            self._outbox,
+            SendPolicy(
+                settings.webhook_timeout_seconds,
+                settings.webhook_retry_seconds,
+                allow_http=settings.webhook_allow_http,
+            ),
+        )
+        self._health = Health(SERVICES)
         self._pool.listen(on_lost=self._live.lose, on_vanished=self._dispatcher.blame)
         self._wakes.listen(self._on_wake)
 
@@ -90,6 +107,7 @@ class Server:
                         self._wakes.run(),
                         self._pool.run(),
                         self._keep_health(),
+                        self._webhooks.run(),
                         *self._dispatcher.loops(),
                     )
                 ]
@@ -101,7 +119,7 @@ class Server:
     def _bind(self, own_socket: Path) -> tuple[grpc.aio.Server, str]:
         server = grpc.aio.server(
             interceptors=[
-                Authenticate(StaticKey(self._settings.key()), frozenset({SERVICE})),
+                Authenticate(StaticKey(self._settings.key()), frozenset(SERVICES)),
                 TranslateErrors(),
             ],
             options=list(SERVER_OPTIONS),
@@ -115,13 +133,15 @@ class Server:
             limits=Limits(
                 max_videos=self._settings.max_videos_per_batch,
                 default_model=self._settings.default_model,
+                http_webhooks=self._settings.webhook_allow_http,
             ),
             retention_ms=int(self._settings.retention_days * DAY_MS),
         )
         add_BatchServiceServicer_to_server(BatchServicer(gateway), server)
+        add_WebhookServiceServicer_to_server(WebhookServicer(self._outbox), server)
         self._health.add_to(server)
         if self._settings.reflection:
-            reflection.enable(server, [SERVICE])
+            reflection.enable(server, SERVICES)
         port = server.add_insecure_port(self._settings.listen)
         server.add_insecure_port(f"unix:{own_socket}")
         host, _, _ = self._settings.listen.rpartition(":")
@@ -141,7 +161,10 @@ class Server:
 
     async def _finish_work(self) -> None:
         self._watches.drain()
-        await self._dispatcher.drain(self._settings.drain_grace_seconds)
+        grace_seconds = self._settings.drain_grace_seconds
+        await asyncio.gather(
+            self._dispatcher.drain(grace_seconds), self._webhooks.drain(grace_seconds)
+        )
 
     async def _on_status(self, transcriber: Transcriber, status: WatchStatusResponse) -> None:
         self._live.report(transcriber.address, status.tasks)

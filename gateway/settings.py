@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Names = Annotated[tuple[str, ...], NoDecode]
+Waits = Annotated[tuple[Annotated[float, Field(ge=0)], ...], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -39,6 +40,16 @@ class Settings(BaseSettings):
     retention_days: float = Field(
         30, ge=0, description="Ended batches are kept so long; 0: for ever."
     )
+    webhook_allow_http: bool = Field(
+        False, description="Let webhooks go to http addresses too, not only to https."
+    )
+    webhook_timeout_seconds: float = Field(
+        15, gt=0, description="Time for a receiver to answer a webhook."
+    )
+    webhook_retry_seconds: Waits = Field(
+        (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400),
+        description="Waits between the attempts of a webhook, each give or take a fifth.",
+    )
     heartbeat_seconds: float = Field(15, gt=0, description="Silence of a watch before a heartbeat.")
     watch_max_seconds: float = Field(
         3600, gt=0, description="A watch ends, to be resumed, after this."
@@ -47,7 +58,7 @@ class Settings(BaseSettings):
     reflection: bool = Field(True, description="Serve gRPC reflection, for grpcurl and buf curl.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
-    @field_validator("transcribers", "models", mode="before")
+    @field_validator("transcribers", "models", "webhook_retry_seconds", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):

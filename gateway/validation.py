@@ -22,7 +22,7 @@ from batchscribe.v1.batch_pb2 import (
 from batchscribe.v1.batch_service_pb2 import CreateBatchRequest
 from google.protobuf.duration_pb2 import Duration
 
-from gateway.addresses import url_fault
+from gateway.addresses import url_fault, webhook_fault
 from gateway.effective import language_code, resolve_options, resolve_video
 from gateway.errors import InvalidRequest, Violation
 from gateway.languages import AUTO, WHISPER_LANGUAGES
@@ -57,6 +57,7 @@ class Limits:
     default_model: str
     max_concurrent: int = 10
     default_max_concurrent: int = 3
+    http_webhooks: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ def _violations(
     yield from _check_video_count(len(request.videos), limits)
     yield from _check_request_fields(request)
     yield from _check_max_concurrent(request.options.max_concurrent, limits)
+    yield from _check_webhook(request.options.notify_webhook, limits)
     yield from _check_retry_policy(request.options.retry_policy)
     yield from _check_span(
         "options.item_timeout", request.options.item_timeout, 1, MAX_ITEM_TIMEOUT_SECONDS
@@ -225,6 +227,11 @@ def _check_span(path: str, span: Duration, least: int, most: int) -> Iterator[Vi
             "DURATION_OUT_OF_RANGE",
             f"{span.seconds} s is not in {least} s to {most} s.",
         )
+
+
+def _check_webhook(url: str, limits: Limits) -> Iterator[Violation]:
+    if url and (fault := webhook_fault(url, allow_http=limits.http_webhooks)):
+        yield Violation("options.notify_webhook", *fault)
 
 
 def _check_video(path: str, video: VideoSpec) -> Iterator[Violation]:

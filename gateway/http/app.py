@@ -11,15 +11,14 @@ from fastapi.responses import JSONResponse
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from starlette.exceptions import HTTPException
 
+from gateway.document import BatchDocument, document
 from gateway.http import problems
-from gateway.http.plan import BatchDocument, BatchRequest, create_request, document
+from gateway.http.plan import BatchRequest, create_request
 
 MAX_BODY_BYTES = 1024 * 1024
 CALL_TIMEOUT_SECONDS = 30
 
 BATCHES = "/api/v1/transcribe/batch"
-
-_WEBHOOK_WARNING = '299 - "notify_webhook is not delivered yet; ask for the batch instead"'
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -83,8 +82,6 @@ async def _create(
         timeout=CALL_TIMEOUT_SECONDS,
     )
     response.headers["Location"] = f"{BATCHES}/{created.batch.batch_id}"
-    if body.options.notify_webhook:
-        response.headers["Warning"] = _WEBHOOK_WARNING
     return document(created.batch)
 
 

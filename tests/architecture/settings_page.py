@@ -39,7 +39,7 @@ def shown(default: object) -> str:
     if isinstance(default, SecretStr):
         default = default.get_secret_value()
     if isinstance(default, tuple):
-        default = ",".join(default)
+        default = ",".join(map(str, default))
     if isinstance(default, bool):
         default = str(default).lower()
     if isinstance(default, Path):

@@ -104,7 +104,7 @@ async def test_what_is_refused_comes_with_paths(redis_url: str) -> None:
             {"youtube_url": "ftp://example.com/a", "language": "xx"},
             {"youtube_url": "https://example.com/b", "model": "huge"},
         ],
-        "options": {"max_concurrent": 11},
+        "options": {"max_concurrent": 11, "notify_webhook": "http://example.com/told"},
     }
     async with waiting_gateway(redis_url) as http:
         refused = await http.post(ROUTE, json=body, headers={"Idempotency-Key": "mine"})
@@ -112,6 +112,7 @@ async def test_what_is_refused_comes_with_paths(redis_url: str) -> None:
     assert [one["field"] for one in refused.json()["violations"]] == [
         "Idempotency-Key",
         "options.max_concurrent",
+        "options.notify_webhook",
         "videos[0].youtube_url",
         "videos[0].language",
         "videos[1].model",
