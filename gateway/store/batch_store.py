@@ -26,8 +26,9 @@ from gateway.errors import (
 )
 from gateway.store import keys, reading
 from gateway.store.failures import EXPIRED, POISON, WORKER_LOST
+from gateway.store.pipeline import Argument, Pipeline
 from gateway.store.reading import StoredBatch, StoredEvent
-from gateway.store.scripts import Argument, Scripts
+from gateway.store.scripts import Scripts
 
 LEASE_MS = 10_000
 # Nobody has reaped for so long: Redis or every gateway was away, and owners may renew first.
@@ -103,7 +104,7 @@ class BatchStore:
     """Reads and transitions of batches. Every method may raise StoreUnavailable."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._pipeline = Pipeline(redis)
         self._scripts = Scripts(redis)
 
     async def create(self, user: str, new: NewBatch) -> str:
@@ -348,7 +349,7 @@ class BatchStore:
 
     async def _command(self, *command: Argument) -> Any:
         try:
-            return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+            return await self._pipeline.run(*command)
         except RedisError as error:
             raise StoreUnavailable from error
 

@@ -3,18 +3,16 @@
 Each script runs after the shared prelude and the key table, so no line is copied between them.
 """
 
-from collections.abc import Mapping
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
 
 from gateway.errors import StoreFull, StoreUnavailable
 from gateway.store import keys
-
-Argument = str | int | float | bytes
+from gateway.store.pipeline import Argument, Pipeline
 
 NAMES = (
     "create",
@@ -57,15 +55,25 @@ class Scripts:
     """Runs transitions by name; a script the server has forgotten is sent again by itself."""
 
     def __init__(self, redis: Redis) -> None:
-        self._scripts: Mapping[str, AsyncScript] = {
-            name: redis.register_script(source(name)) for name in NAMES
-        }
+        self._pipeline = Pipeline(redis)
+        self._sources = {name: source(name) for name in NAMES}
+        self._digests = {name: _sha1(text) for name, text in self._sources.items()}
 
     async def run(self, name: str, *arguments: Argument) -> Any:
         """Run one transition. Raises StoreUnavailable (it may have run all the same), StoreFull."""
         try:
-            return await self._scripts[name](keys=[keys.key("wake")], args=arguments)
+            return await self._evaluate(name, 1, keys.key("wake"), *arguments)
         except OutOfMemoryError as error:
             raise StoreFull from error
         except RedisError as error:
             raise StoreUnavailable from error
+
+    async def _evaluate(self, name: str, *arguments: Argument) -> Any:
+        try:
+            return await self._pipeline.run("EVALSHA", self._digests[name], *arguments)
+        except NoScriptError:
+            return await self._pipeline.run("EVAL", self._sources[name], *arguments)
+
+
+def _sha1(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

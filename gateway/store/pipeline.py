@@ -1,0 +1,57 @@
+"""Commands to Redis: those that wait go out together, in one write, fsync and read for all.
+
+While one group is under way the next one gathers, so a command costs the less the more there are
+of them. Order is kept and no command is sent twice.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from redis.asyncio import Redis
+
+Argument: TypeAlias = str | int | float | bytes
+Command: TypeAlias = tuple[Argument, ...]
+
+
+class Pipeline:
+    """Runs commands that do not block."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
+        self._sender: asyncio.Task[None] | None = None
+
+    async def run(self, *command: Argument) -> Any:
+        """Return the reply. Raises RedisError; after a lost connection it may have run."""
+        reply = asyncio.get_running_loop().create_future()
+        self._waiting.append((command, reply))
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_all())
+        return await reply
+
+    async def _send_all(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            replies = await self._send([command for command, _ in group])
+            for (_, waiting), reply in zip(group, replies, strict=True):
+                _answer(waiting, reply)
+        self._sender = None
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        try:
+            return list(await pipeline.execute(raise_on_error=False))
+        except Exception as error:  # Each of those who wait raises it.
+            return [error] * len(commands)
+
+
+def _answer(waiting: asyncio.Future[Any], reply: object) -> None:
+    if waiting.done():
+        return  # Whoever asked has left.
+    if isinstance(reply, Exception):
+        waiting.set_exception(reply)
+    else:
+        waiting.set_result(reply)
