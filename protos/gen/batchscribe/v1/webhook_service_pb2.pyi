@@ -73,18 +73,18 @@ class Delivery(_message.Message):
     state: Global___DeliveryState.ValueType
     """What became of it."""
     attempt_count: _builtins.int
-    """Attempts made so far."""
+    """Attempts begun so far."""
     last_http_status: _builtins.int
-    """The last answer: an HTTP status such as 503, or 0 if there was none."""
+    """The last result: an HTTP status such as 503, or 0 if there was no answer."""
     last_error: _builtins.str
-    """What went wrong last, in a few words."""
+    """What went wrong last, in a sentence; empty if nothing did."""
     @_builtins.property
     def next_attempt_time(self) -> _timestamp_pb2.Timestamp:
-        """When the next attempt is due; set in PENDING only."""
+        """When the next attempt is due, or was, if it is being made; set in PENDING only."""
 
     @_builtins.property
     def last_attempt_time(self) -> _timestamp_pb2.Timestamp:
-        """When the last attempt was made."""
+        """When the last attempt began."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

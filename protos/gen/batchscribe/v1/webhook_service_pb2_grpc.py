@@ -28,10 +28,17 @@ if _version_not_supported:
 class WebhookServiceStub:
     """The messages sent to `BatchOptions.notify_webhook`.
 
-    Each batch that ends is told once for every round: `POST`, JSON `{type, timestamp, data}`, signed
-    after Standard Webhooks with the headers `webhook-id`, `webhook-timestamp` and
-    `webhook-signature`. Any 2xx answer within 15 seconds is taken for received; 410 stops; anything else
-    is tried again over about a day. Redirects are not followed.
+    Each batch that has ended is told of, once for every round: a `POST` of JSON
+    `{"type": "batch.completed", "timestamp": ..., "data": {...}}`, where `data` is the batch as
+    `GET /api/v1/transcribe/batch/{batch_id}` shows it, without `results`, as of that end. The type ends
+    with its status: completed, partially_failed, failed or cancelled. It is signed after Standard
+    Webhooks (https://www.standardwebhooks.com) with the headers `webhook-id`, `webhook-timestamp` and
+    `webhook-signature`; one message may come more than once, always with the same id and the same
+    bytes. Call RotateSecret once to get the secret.
+
+    Any 2xx within 15 seconds is taken for received, and 410 stops. Anything else is tried again, ten
+    times in all over about three days, more slowly if the answer is 429, 502 or 504 or has a
+    `Retry-After`. Redirects are not followed. Messages are deleted with their batch.
     """
 
     def __init__(self, channel):
@@ -60,10 +67,17 @@ class WebhookServiceStub:
 class WebhookServiceServicer:
     """The messages sent to `BatchOptions.notify_webhook`.
 
-    Each batch that ends is told once for every round: `POST`, JSON `{type, timestamp, data}`, signed
-    after Standard Webhooks with the headers `webhook-id`, `webhook-timestamp` and
-    `webhook-signature`. Any 2xx answer within 15 seconds is taken for received; 410 stops; anything else
-    is tried again over about a day. Redirects are not followed.
+    Each batch that has ended is told of, once for every round: a `POST` of JSON
+    `{"type": "batch.completed", "timestamp": ..., "data": {...}}`, where `data` is the batch as
+    `GET /api/v1/transcribe/batch/{batch_id}` shows it, without `results`, as of that end. The type ends
+    with its status: completed, partially_failed, failed or cancelled. It is signed after Standard
+    Webhooks (https://www.standardwebhooks.com) with the headers `webhook-id`, `webhook-timestamp` and
+    `webhook-signature`; one message may come more than once, always with the same id and the same
+    bytes. Call RotateSecret once to get the secret.
+
+    Any 2xx within 15 seconds is taken for received, and 410 stops. Anything else is tried again, ten
+    times in all over about three days, more slowly if the answer is 429, 502 or 504 or has a
+    `Retry-After`. Redirects are not followed. Messages are deleted with their batch.
     """
 
     def ListDeliveries(self, request, context):
@@ -74,15 +88,16 @@ class WebhookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RedeliverWebhook(self, request, context):
-        """Sends a message again at once, with its own id, whatever became of it before.
+        """Sends a message again at once, under its own id, whatever became of it before. If that fails it
+        is retried like a new one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateSecret(self, request, context):
-        """Makes a new signing secret and returns it, this once. For 24 hours messages are signed with the
-        old one as well.
+        """Makes a new secret for all your webhooks and returns it, this once. For 24 hours messages are
+        signed with the old one as well.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,10 +132,17 @@ def add_WebhookServiceServicer_to_server(servicer, server):
 class WebhookService:
     """The messages sent to `BatchOptions.notify_webhook`.
 
-    Each batch that ends is told once for every round: `POST`, JSON `{type, timestamp, data}`, signed
-    after Standard Webhooks with the headers `webhook-id`, `webhook-timestamp` and
-    `webhook-signature`. Any 2xx answer within 15 seconds is taken for received; 410 stops; anything else
-    is tried again over about a day. Redirects are not followed.
+    Each batch that has ended is told of, once for every round: a `POST` of JSON
+    `{"type": "batch.completed", "timestamp": ..., "data": {...}}`, where `data` is the batch as
+    `GET /api/v1/transcribe/batch/{batch_id}` shows it, without `results`, as of that end. The type ends
+    with its status: completed, partially_failed, failed or cancelled. It is signed after Standard
+    Webhooks (https://www.standardwebhooks.com) with the headers `webhook-id`, `webhook-timestamp` and
+    `webhook-signature`; one message may come more than once, always with the same id and the same
+    bytes. Call RotateSecret once to get the secret.
+
+    Any 2xx within 15 seconds is taken for received, and 410 stops. Anything else is tried again, ten
+    times in all over about three days, more slowly if the answer is 429, 502 or 504 or has a
+    `Retry-After`. Redirects are not followed. Messages are deleted with their batch.
     """
 
     @staticmethod

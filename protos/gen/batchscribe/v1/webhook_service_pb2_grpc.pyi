@@ -15,29 +15,45 @@ GRPC_VERSION: str
 class WebhookServiceStub:
     """The messages sent to `BatchOptions.notify_webhook`.
 
-    Each batch that ends is told once for every round: `POST`, JSON `{type, timestamp, data}`, signed
-    after Standard Webhooks with the headers `webhook-id`, `webhook-timestamp` and
-    `webhook-signature`. Any 2xx answer within 15 seconds is taken for received; 410 stops; anything else
-    is tried again over about a day. Redirects are not followed.
+    Each batch that has ended is told of, once for every round: a `POST` of JSON
+    `{"type": "batch.completed", "timestamp": ..., "data": {...}}`, where `data` is the batch as
+    `GET /api/v1/transcribe/batch/{batch_id}` shows it, without `results`, as of that end. The type ends
+    with its status: completed, partially_failed, failed or cancelled. It is signed after Standard
+    Webhooks (https://www.standardwebhooks.com) with the headers `webhook-id`, `webhook-timestamp` and
+    `webhook-signature`; one message may come more than once, always with the same id and the same
+    bytes. Call RotateSecret once to get the secret.
+
+    Any 2xx within 15 seconds is taken for received, and 410 stops. Anything else is tried again, ten
+    times in all over about three days, more slowly if the answer is 429, 502 or 504 or has a
+    `Retry-After`. Redirects are not followed. Messages are deleted with their batch.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.ListDeliveriesRequest, _webhook_service_pb2.ListDeliveriesResponse]
     """Lists the messages of a batch with their attempts, newest first."""
     RedeliverWebhook: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.RedeliverWebhookRequest, _webhook_service_pb2.RedeliverWebhookResponse]
-    """Sends a message again at once, with its own id, whatever became of it before."""
+    """Sends a message again at once, under its own id, whatever became of it before. If that fails it
+    is retried like a new one.
+    """
     RotateSecret: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.RotateSecretRequest, _webhook_service_pb2.RotateSecretResponse]
-    """Makes a new signing secret and returns it, this once. For 24 hours messages are signed with the
-    old one as well.
+    """Makes a new secret for all your webhooks and returns it, this once. For 24 hours messages are
+    signed with the old one as well.
     """
 
 class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
     """The messages sent to `BatchOptions.notify_webhook`.
 
-    Each batch that ends is told once for every round: `POST`, JSON `{type, timestamp, data}`, signed
-    after Standard Webhooks with the headers `webhook-id`, `webhook-timestamp` and
-    `webhook-signature`. Any 2xx answer within 15 seconds is taken for received; 410 stops; anything else
-    is tried again over about a day. Redirects are not followed.
+    Each batch that has ended is told of, once for every round: a `POST` of JSON
+    `{"type": "batch.completed", "timestamp": ..., "data": {...}}`, where `data` is the batch as
+    `GET /api/v1/transcribe/batch/{batch_id}` shows it, without `results`, as of that end. The type ends
+    with its status: completed, partially_failed, failed or cancelled. It is signed after Standard
+    Webhooks (https://www.standardwebhooks.com) with the headers `webhook-id`, `webhook-timestamp` and
+    `webhook-signature`; one message may come more than once, always with the same id and the same
+    bytes. Call RotateSecret once to get the secret.
+
+    Any 2xx within 15 seconds is taken for received, and 410 stops. Anything else is tried again, ten
+    times in all over about three days, more slowly if the answer is 429, 502 or 504 or has a
+    `Retry-After`. Redirects are not followed. Messages are deleted with their batch.
     """
 
     @_abc_1.abstractmethod
@@ -54,7 +70,9 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.RedeliverWebhookRequest,
         context: _aio.ServicerContext[_webhook_service_pb2.RedeliverWebhookRequest, _abc.Awaitable[_webhook_service_pb2.RedeliverWebhookResponse]],
     ) -> _abc.Awaitable[_webhook_service_pb2.RedeliverWebhookResponse]:
-        """Sends a message again at once, with its own id, whatever became of it before."""
+        """Sends a message again at once, under its own id, whatever became of it before. If that fails it
+        is retried like a new one.
+        """
 
     @_abc_1.abstractmethod
     def RotateSecret(
@@ -62,8 +80,8 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.RotateSecretRequest,
         context: _aio.ServicerContext[_webhook_service_pb2.RotateSecretRequest, _abc.Awaitable[_webhook_service_pb2.RotateSecretResponse]],
     ) -> _abc.Awaitable[_webhook_service_pb2.RotateSecretResponse]:
-        """Makes a new signing secret and returns it, this once. For 24 hours messages are signed with the
-        old one as well.
+        """Makes a new secret for all your webhooks and returns it, this once. For 24 hours messages are
+        signed with the old one as well.
         """
 
 def add_WebhookServiceServicer_to_server(servicer: WebhookServiceServicer, server: _aio.Server) -> None: ...
