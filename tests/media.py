@@ -1,12 +1,13 @@
 """Media made on the spot, and a server that hands it out well or badly."""
 
-import io
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import av
 import numpy as np
@@ -24,9 +25,15 @@ def tone(seconds: float, loudness: float = 0.3) -> NDArray[np.int16]:
 
 def encode(samples: NDArray[np.int16], container: str = "mp4") -> bytes:
     """Return a media file of ``samples``: int16[n], mono, 16 kHz."""
-    file = io.BytesIO()
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "media")
+        _encode(samples, container, path)
+        return path.read_bytes()
+
+
+def _encode(samples: NDArray[np.int16], container: str, path: Path) -> None:
     options = {"movflags": "faststart"} if container == "mp4" else {}
-    with av.open(file, "w", format=container, options=options) as output:
+    with av.open(str(path), "w", format=container, options=options) as output:
         rate = 48_000 if container == "webm" else RATE
         stream = output.add_stream(CONTAINERS[container], rate=rate, layout="mono")
         assert isinstance(stream, av.AudioStream)
@@ -36,7 +43,14 @@ def encode(samples: NDArray[np.int16], container: str = "mp4") -> bytes:
         frame.pts = 0
         output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
-    return file.getvalue()
+
+
+def decode(path: Path) -> NDArray[np.int16]:
+    """Return the sound of a media file: int16[n], mono, 16 kHz."""
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+    with av.open(str(path)) as container:
+        frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,9 @@ def _environment(scratch: Scratch) -> dict[str, str]:
         "OMP_WAIT_POLICY": "PASSIVE",
         # Threads of glibc's allocator would each keep what they once needed.
         "MALLOC_ARENA_MAX": "2",
+        # Both libraries report what runs here to their makers unless told not to.
+        "ORT_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
         **passed_on,
         "PATH": path,
         "HOME": str(scratch.home),

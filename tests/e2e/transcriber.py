@@ -1,0 +1,131 @@
+"""A transcriber as its own process with the real model, and a gateway's view of it."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
+from batchscribe.transcriber.v1 import transcriber_service_pb2_grpc as contract_grpc
+from batchscribe.v1 import batch_pb2
+
+from servicekit import serve
+from tests.support import wait_until
+
+MODEL = "tiny.en"
+
+
+class Transcriber:
+    """A running ``python -m transcriber``, and the last status that it pushed."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, channel: grpc.aio.Channel, work_dir: Path
+    ) -> None:
+        self.process = process
+        self.channel = channel
+        self.work_dir = work_dir
+        self.stub = contract_grpc.TranscriberServiceStub(channel)
+        self.status = contract.WatchStatusResponse()
+        self.seen: list[contract.WatchStatusResponse] = []
+
+    async def watch(self) -> None:
+        async for status in self.stub.WatchStatus(contract.WatchStatusRequest()):
+            self.status = status
+            self.seen.append(status)
+
+    def stage(self, task_id: str) -> int:
+        """Return the stage of a task; 0 if it is unknown."""
+        return next((task.stage for task in self.status.tasks if task.task_id == task_id), 0)
+
+    def transcribe(
+        self, url: str, task_id: str, epoch: int = 1, **asked: Any
+    ) -> "grpc.aio.UnaryUnaryCall[contract.TranscribeRequest, contract.TranscribeResponse]":
+        return self.stub.Transcribe(request(url, task_id, epoch, **asked), timeout=60)
+
+    def children(self) -> dict[str, int]:
+        """Return the process ids of the children by module."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and _parent(entry) == self.process.pid:
+                words = (entry / "cmdline").read_text().split("\0")
+                found[words[words.index("-m") + 1]] = int(entry.name)
+        return found
+
+    def left_over(self) -> list[Path]:
+        """Return the directories of tasks that are still there."""
+        return [path for path in self.work_dir.glob("run-*/*") if path.is_dir()]
+
+    def terminate(self) -> None:
+        """Ask it to stop, once: a second time would end it at once."""
+        os.kill(self.process.pid, signal.SIGTERM)
+
+    async def exit_status(self) -> int:
+        return await asyncio.wait_for(self.process.wait(), 20)
+
+
+def request(
+    url: str, task_id: str, epoch: int = 1, model: str = MODEL, language: str = "en", **options: Any
+) -> contract.TranscribeRequest:
+    """Return a request with every option resolved, as a gateway sends it."""
+    resolved = {"vad_filter": True, "beam_size": 1, "word_timestamps": False} | options
+    return contract.TranscribeRequest(
+        task_id=task_id,
+        epoch=epoch,
+        url=url,
+        model=model,
+        language=language,
+        options=batch_pb2.TranscribeOptions(task=batch_pb2.TRANSCRIBE_TASK_TRANSCRIBE, **resolved),
+    )
+
+
+@asynccontextmanager
+async def running_transcriber(directory: Path, **settings: object) -> AsyncIterator[Transcriber]:
+    """Start a transcriber with ``settings``, wait until it is ready, stop it in the end."""
+    defaults = {
+        "listen": "127.0.0.1:0",
+        "models": MODEL,
+        "model_dir": directory / "models",
+        "work_dir": directory / "work",
+        "drain_grace_seconds": 0,
+    }
+    environment = {
+        f"TRANSCRIBER_{name.upper()}": str(value) for name, value in (defaults | settings).items()
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "transcriber",
+        env={"PATH": os.environ["PATH"], **environment},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    address = json.loads(await process.stdout.readline())["listening"]
+    async with grpc.aio.insecure_channel(address, options=serve.CHANNEL_OPTIONS) as channel:
+        transcriber = Transcriber(process, channel, directory / "work")
+        watching = asyncio.create_task(transcriber.watch())
+        try:
+            await wait_until(lambda: _is_ready(transcriber), 30)
+            yield transcriber
+        finally:
+            if process.returncode is None:
+                transcriber.terminate()
+            await transcriber.exit_status()
+            await asyncio.gather(watching, return_exceptions=True)
+
+
+def _is_ready(transcriber: Transcriber) -> bool:
+    loaded = any(model.loaded for model in transcriber.status.models)
+    return loaded and len(transcriber.children()) == 2
+
+
+def _parent(entry: Path) -> int:
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0

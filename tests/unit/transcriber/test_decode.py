@@ -1,0 +1,103 @@
+"""Media files in every state of health."""
+
+import io
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.media import CONTAINERS, RATE, encode, tone
+from transcriber.failures import VideoFailure
+from transcriber.fetch.decode import Decoded, MediaFile
+
+
+def _decode(directory: Path, media: bytes, max_seconds: float = 60) -> Decoded:
+    path = directory / "media"
+    path.write_bytes(media)
+    with MediaFile(path) as file:
+        return file.decode(directory / "samples", max_seconds, lambda: None)
+
+
+def _samples(directory: Path) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+    return np.fromfile(directory / "samples", dtype="<i2")
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_containers_are_decoded(tmp_path: Path, container: str) -> None:
+    """Every usual container gives its sound, whole."""
+    decoded = _decode(tmp_path, encode(tone(4), container))
+    assert decoded.duration_seconds == pytest.approx(4, abs=0.15)
+    assert decoded.bad_packets == 0
+    assert len(_samples(tmp_path)) == round(decoded.duration_seconds * RATE)
+    assert np.abs(_samples(tmp_path)).max() > 5000
+
+
+@pytest.mark.parametrize("container", ["mp4", "mp3", "webm"])
+def test_a_file_cut_short_is_truncated(tmp_path: Path, container: str) -> None:
+    """A file whose second half is missing is refused, not half transcribed."""
+    media = encode(tone(10), container)
+    with pytest.raises(VideoFailure, match="MEDIA_TRUNCATED"):
+        _decode(tmp_path, media[: len(media) // 2])
+
+
+@pytest.mark.parametrize(
+    ("media", "reason"),
+    [
+        (bytes(range(256)) * 200, "UNSUPPORTED_MEDIA"),
+        (b"<!doctype html><title>no</title>", "UNSUPPORTED_MEDIA"),
+        (b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n", "UNSUPPORTED_MEDIA"),
+        (b"ffconcat version 1.0\nfile '/etc/passwd'\n", "UNSUPPORTED_MEDIA"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "MEDIA_TRUNCATED"),
+    ],
+    ids=["bytes", "html", "playlist", "concat", "no index"],
+)
+def test_what_is_no_media_is_refused(tmp_path: Path, media: bytes, reason: str) -> None:
+    """Nothing that only looks like media is read, least of all what names other files."""
+    with pytest.raises(VideoFailure, match=reason):
+        _decode(tmp_path, media)
+
+
+def test_a_picture_without_sound_has_no_audio(tmp_path: Path) -> None:
+    """A video without an audio track has its own reason."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as output:
+        stream = output.add_stream("mpeg4", rate=5)
+        assert isinstance(stream, av.VideoStream)
+        stream.width = stream.height = 16
+        stream.pix_fmt = "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    with pytest.raises(VideoFailure, match="NO_AUDIO"):
+        _decode(tmp_path, file.getvalue())
+
+
+def test_long_audio_is_refused(tmp_path: Path) -> None:
+    """The limit holds for what is decoded, whatever is declared."""
+    with pytest.raises(VideoFailure, match="MEDIA_TOO_LONG"):
+        _decode(tmp_path, encode(tone(5)), max_seconds=3)
+
+
+def test_bad_packets_cost_only_themselves(tmp_path: Path) -> None:
+    """Rubbish in the middle is counted, and what comes after it keeps its time."""
+    media = bytearray(encode(np.concatenate([tone(4), tone(4, loudness=0), tone(4)])))
+    middle = media.index(b"mdat") + len(media) // 6
+    media[middle : middle + 3000] = b"\xff" * 3000
+    decoded = _decode(tmp_path, bytes(media))
+    assert decoded.bad_packets > 0
+    assert decoded.duration_seconds == pytest.approx(12, abs=0.3)
+    loud = np.flatnonzero(np.abs(_samples(tmp_path)) > 5000) / RATE
+    assert loud[loud > 6].min() == pytest.approx(8, abs=0.2)
+
+
+def test_decoding_stops_when_asked(tmp_path: Path) -> None:
+    """The check between packets can end the work."""
+    path = tmp_path / "media"
+    path.write_bytes(encode(tone(5)))
+
+    def check() -> None:
+        raise InterruptedError
+
+    with MediaFile(path) as file, pytest.raises(InterruptedError):
+        file.decode(tmp_path / "samples", 60, check)
