@@ -14,9 +14,9 @@ _STOP_SECONDS = 30.0
 
 
 @contextlib.asynccontextmanager
-async def up(data_dir: Path) -> AsyncGenerator[Process, None]:
+async def up(data_dir: Path, *options: str) -> AsyncGenerator[Process, None]:
     """Run a stack on ``data_dir`` and yield its supervisor once it is ready."""
-    process = await command.start(*UP, env=command.environment(data_dir))
+    process = await command.start(*UP, *options, env=command.environment(data_dir))
     try:
         await command.until_said(process, "Ready.")
         yield process

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import command
+from tests.conftest import SAMPLES
 from tests.running_stack import UP, pid_of, until_gone, up
 from tests.support import wait_until
 
@@ -105,3 +106,17 @@ async def test_without_a_server_one_is_started_for_the_job(
     (file,) = folder.glob("*.srt")
     assert "-->" in file.read_text()
     await until_gone(started)
+
+
+async def test_files_of_this_machine_can_be_transcribed(tmp_path: Path) -> None:
+    """``--media-root`` gives local files a secret address, which a restart does not change."""
+    env = command.environment(tmp_path)
+    root = ("--media-root", str(SAMPLES))
+    async with up(tmp_path, *root):
+        address = json.loads((tmp_path / "media.json").read_text())
+    base = f"http://127.0.0.1:{address['port']}"
+    async with up(tmp_path, *root):
+        done = await command.run("transcribe", f"{base}{address['prefix']}/train.mp3", env=env)
+        guessed = await command.run("transcribe", f"{base}/train.mp3", env=env)
+    assert done.code == 0, done.errors
+    assert guessed.code == 1

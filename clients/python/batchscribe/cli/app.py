@@ -50,7 +50,8 @@ def up(
     http_port: Annotated[int, typer.Option(help="Port of HTTP; 0 takes a free one.")] = 8080,
     transcribers: Annotated[int, typer.Option(min=1, help="How many transcribers to run.")] = 1,
     media_root: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="A folder of local media.")
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Serve the files below to transcribers."),
     ] = None,
     redis_url: RedisOption = "",
 ) -> None:

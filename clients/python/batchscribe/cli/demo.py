@@ -4,20 +4,18 @@ It proves what it shows: every spoken sample has to succeed, and the one without
 has to fail with NO_AUDIO.
 """
 
-import contextlib
 import json
 import shutil
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from batchscribe.cli import jobs, progress, session
 from batchscribe.cli.files import TranscriptFolder
 from batchscribe.cli.wording import name_of, printable, why_failed
 from batchscribe.client import Client
+from batchscribe.local.media import MediaAddress, served
 from batchscribe.local.plan import StackSettings
 from batchscribe.local.stack import running
 from batchscribe.v1 import batch_pb2
@@ -37,7 +35,7 @@ async def run_demo(samples: Path, folder: Path, console: Console) -> bool:
     output = folder / "transcripts"
     shutil.rmtree(output, ignore_errors=True)
     session.say(console, "Starting Redis, a gateway and a transcriber on this machine.")
-    with _served(samples) as base_url:
+    with served(samples, MediaAddress()) as base_url:
         async with (
             running(settings, partial(session.say, console)) as server,
             Client(server.address, server.api_key) as client,
@@ -96,21 +94,3 @@ def _clips(samples: Path) -> dict[str, dict[str, bool]]:
             "or name its folder with --samples."
         ) from error
     return clips
-
-
-@contextlib.contextmanager
-def _served(folder: Path) -> Iterator[str]:
-    answer = partial(_QuietFiles, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), answer) as server:
-        thread = threading.Thread(target=server.serve_forever, name="samples")
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-class _QuietFiles(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- its name there.
-        pass

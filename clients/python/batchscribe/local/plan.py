@@ -102,8 +102,6 @@ def _transcriber(settings: StackSettings, folder: DataDir, name: str, address: s
         "TRANSCRIBER_PRELOAD": settings.model,
         "TRANSCRIBER_WORK_DIR": str(folder.path / "work" / name),
     }
-    if settings.media_root:
-        environment["TRANSCRIBER_MEDIA_ROOT"] = str(settings.media_root.resolve())
     return _service("transcriber", name, address, folder, environment)
 
 

@@ -5,10 +5,10 @@ On the way out the services drain first and Redis stops last.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 from batchscribe.client import discovery
-from batchscribe.local import data_dir, plan
+from batchscribe.local import data_dir, media, plan
 from batchscribe.local.child import Child
 
 
@@ -21,7 +21,7 @@ async def running(
     ``announce`` is given a sentence about whatever happens that a user should know. Raises
     StackError if the stack cannot start.
     """
-    with data_dir.locked(settings.data_dir) as folder:
+    with data_dir.locked(settings.data_dir) as folder, _media(settings, folder, announce):
         drawn_up = plan.draw_up(settings, folder)
         store = [Child(program, announce) for program in drawn_up.store]
         services = [Child(program, announce) for program in drawn_up.services]
@@ -36,6 +36,20 @@ async def running(
                 await _stop(services)
             finally:
                 await _stop(store)
+
+
+@contextlib.contextmanager
+def _media(
+    settings: plan.StackSettings, folder: data_dir.DataDir, announce: Callable[[str], None]
+) -> Iterator[None]:
+    if settings.media_root is None:
+        yield
+        return
+    (port,) = plan.free_ports(1)
+    address = media.kept_address(folder.path / "media.json", port)
+    with media.served(settings.media_root, address) as url:
+        announce(f"Files below {settings.media_root} can be transcribed as {url}/...")
+        yield
 
 
 async def _start(children: Sequence[Child]) -> None:
