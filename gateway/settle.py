@@ -3,7 +3,6 @@
 Every end is written under the lease's epoch; if that is stale by now, the write changes nothing.
 """
 
-import asyncio
 from collections.abc import Mapping
 
 import grpc
@@ -70,8 +69,7 @@ class Settler:
     async def _settle_success(self, work: Work, answer: TranscribeResponse) -> None:
         transcript = answer.transcript
         transcript.transcription_id = ids.transcription_id(work.lease.item_id, work.lease.epoch)
-        blob = await asyncio.to_thread(transcripts.pack, transcript)
-        await self._store.put_transcript(work.lease.user, transcript.transcription_id, blob)
+        packed = await transcripts.packed(transcript)
         outcome = BatchItem(
             transcription_id=transcript.transcription_id,
             detected_language_code=transcript.language_code,
@@ -86,6 +84,7 @@ class Settler:
             outcome,
             worker=transcript.provenance.worker,
             duration_ms=transcript.duration.ToMilliseconds(),
+            transcript=packed,
         )
 
     async def _settle_failure(self, work: Work, error: ItemError) -> None:

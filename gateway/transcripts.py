@@ -4,6 +4,7 @@ Pure functions on ``batchscribe.v1.Transcript``. Nothing here trusts its text: i
 and published by strangers.
 """
 
+import asyncio
 import base64
 import re
 import sys
@@ -39,6 +40,9 @@ LINE_LENGTHS = range(16, 201)
 DEFAULT_LINE_COUNT = 2
 LINE_COUNTS = range(1, 5)
 
+# Compressed sooner than a thread would answer.
+PACKED_IN_PLACE_BYTES = 16 * 1024
+
 _MAX_TITLE_BYTES = 180  # A file name has at most 255, its id and ending included.
 _MAX_ID_BYTES = 60
 
@@ -60,6 +64,13 @@ class Exported:
 def pack(transcript: Transcript) -> bytes:
     """Return the transcript as it is stored."""
     return zstd.compress(transcript.SerializeToString())
+
+
+async def packed(transcript: Transcript) -> bytes:
+    """Return what ``pack`` does; a thread does it where it would hold the loop up."""
+    if transcript.ByteSize() <= PACKED_IN_PLACE_BYTES:
+        return pack(transcript)
+    return await asyncio.to_thread(pack, transcript)
 
 
 def unpack(packed: bytes) -> Transcript:

@@ -42,7 +42,6 @@ MAX_SUSPICIONS = 4
 # Times an item waits for its site, the waits doubling from a minute to an hour.
 MAX_SITE_WAITS = 8
 DEADLINE_MS = 7 * 24 * 3600 * 1000
-BLOB_TTL_SECONDS = 3600
 MODEL_SEEN_MS = 7 * 24 * 3600 * 1000
 
 
@@ -179,11 +178,13 @@ class BatchStore:
         *,
         worker: str = "",
         duration_ms: int = 0,
+        transcript: bytes = b"",
         charge: int = 0,
     ) -> bool:
         """End an item; False if the lease is stale and the result is dropped. Safe to repeat.
 
-        ``outcome`` holds what the end adds to the item: error or transcription_id and language.
+        ``outcome`` holds what the end adds to the item: error, or language and the transcription_id
+        under which ``transcript``, packed, is kept.
         """
         answer = await self._scripts.run(
             "finish",
@@ -192,6 +193,7 @@ class BatchStore:
             int(state),
             outcome.SerializeToString(),
             outcome.transcription_id,
+            transcript,
             duration_ms,
             worker,
             outcome.error.reason,
@@ -314,11 +316,6 @@ class BatchStore:
         stream = keys.key("events", user, spec.batch_id)
         entries = await self._command("XRANGE", stream, f"({after_revision}-1", "+", "COUNT", count)
         return [reading.event_from(entry_id, fields, spec) for entry_id, fields in entries]
-
-    async def put_transcript(self, user: str, transcription_id: str, blob: bytes) -> None:
-        """Store a packed transcript; it vanishes within the hour unless ``finish`` names it."""
-        name = keys.key("transcript", user, transcription_id)
-        await self._command("SET", name, blob, "EX", BLOB_TTL_SECONDS)
 
     async def transcript(self, user: str, transcription_id: str) -> bytes:
         """Return a packed transcript. Raises NotFound."""

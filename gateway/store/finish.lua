@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- finish(member, epoch, state, outcome, transcription_id, duration_ms, worker, reason, charge)
---   -> OK | STALE
--- Ends an item: SUCCEEDED, FAILED or CANCELLED. The first end wins; a replay of it is OK. A cancel
--- that was asked for turns a failure into CANCELLED, never a success. `charge` is not used before
--- there are tiers.
+-- finish(member, epoch, state, outcome, transcription_id, transcript, duration_ms, worker,
+--        reason, charge) -> OK | STALE
+-- Ends an item: SUCCEEDED, with its transcript, FAILED or CANCELLED. The first end wins; a replay of
+-- it is OK. A cancel that was asked for turns a failure into CANCELLED, never a success. `charge` is
+-- not used before there are tiers.
 
 local item = load_item(ARGV[1])
 local epoch, state = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -14,15 +14,15 @@ if not is_leased(item, epoch) then return 'STALE' end
 local batch = load_batch(item.user, item.batch)
 if state == FAILED and item.cancel == '1' then state = CANCELLED end
 count_attempt(item)
-learn_duration(batch, item, ARGV[6])
-if ARGV[7] ~= '' then set(item, {worker = ARGV[7]}) end
+learn_duration(batch, item, ARGV[7])
+if ARGV[8] ~= '' then set(item, {worker = ARGV[8]}) end
 start_batch(batch)
 if state == SUCCEEDED then
   set(item, {transcription_id = ARGV[5]})
-  redis.call('PERSIST', key('transcript', item.user, ARGV[5]))
+  redis.call('SET', key('transcript', item.user, ARGV[5]), ARGV[6])
   redis.call('DEL', key('breaker', item.site))
 end
 set(item, {ended_epoch = epoch})
-settle_item(batch, item, state, state == CANCELLED and '' or ARGV[4], ARGV[8])
+settle_item(batch, item, state, state == CANCELLED and '' or ARGV[4], ARGV[9])
 wake()
 return 'OK'

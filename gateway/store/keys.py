@@ -22,7 +22,7 @@ TEMPLATES: Mapping[str, str] = {
     "index": "{bs}:u:%s:index",
     # A request_id already used: HASH, 24 hours.
     "request": "{bs}:u:%s:request:%s",
-    # A transcript, zstd over protobuf: STRING; a TTL until `finish` ties it to the batch.
+    # A transcript, zstd over protobuf: STRING until the batch is deleted.
     "transcript": "{bs}:u:%s:transcript:%s",
     # Users with runnable batches: ZSET by service received; gone when empty.
     "users": "{bs}:users",

@@ -235,9 +235,10 @@ async def test_expired_batch_leaves_nothing(store: BatchStore, redis_url: str) -
     new = new_batch(total=1)
     batch_id = await store.create(USER, NewBatch(new.batch, new.items, keep_ms=1))
     (lease,) = await claim(store)
-    await store.put_transcript(USER, "trans_1", b"blob")
     outcome = BatchItem(transcription_id="trans_1")
-    assert await store.finish(lease, ItemState.ITEM_STATE_SUCCEEDED, outcome)
+    success = ItemState.ITEM_STATE_SUCCEEDED
+    assert await store.finish(lease, success, outcome, transcript=b"packed")
+    assert await store.transcript(USER, "trans_1") == b"packed"
     while await store.reap() != (0, 1):
         pass
     with pytest.raises(NotFound):
