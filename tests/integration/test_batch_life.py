@@ -151,7 +151,9 @@ async def test_draining_gateway_hands_its_work_to_the_next(redis_url: str) -> No
     async with running(ScriptedTranscriber(for_ever)) as transcriber:
         async with running_gateway(redis_url, [transcriber.address]) as gateway:
             batch = await gateway.create(*urls(1))
-            await wait_until(lambda: len(transcriber.tasks) == 1)
+            async for response in gateway.watch(batch.batch_id):
+                if response.progress.fetching:
+                    break
         async with running_gateway(redis_url, [transcriber.address]) as gateway:
             await wait_until(lambda: [t.epoch for t in transcriber.tasks.values()] == [2], 3)
             (item,) = (await gateway.batch(batch.batch_id)).items
