@@ -43,6 +43,8 @@ SERVICES = tuple(
     for service in file.services_by_name.values()
 )
 CHECK_SECONDS = 1.0
+# For building, signing and recording an attempt.
+WEBHOOK_LEASE_MARGIN_SECONDS = 15.0
 DAY_MS = 24 * 3600 * 1000
 
 
@@ -77,6 +79,7 @@ class Server:
             self._outbox,
             SendPolicy(
                 settings.webhook_timeout_seconds,
+                settings.webhook_timeout_seconds + WEBHOOK_LEASE_MARGIN_SECONDS,
                 settings.webhook_retry_seconds,
                 allow_http=settings.webhook_allow_http,
             ),

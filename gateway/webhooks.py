@@ -27,8 +27,6 @@ log = structlog.get_logger()
 
 PLACES = 8
 POLL_SECONDS = 0.25
-# What an attempt may take beyond the receiver's time before its lease runs out.
-LEASE_MARGIN_SECONDS = 15.0
 
 _GONE = 410
 _OVERLOADED = frozenset({429, 502, 504})
@@ -36,16 +34,15 @@ _OVERLOADED = frozenset({429, 502, 504})
 
 @dataclass(frozen=True)
 class SendPolicy:
-    """How long a receiver may take, and the waits between the attempts at one message."""
+    """The receiver's time to answer, and the waits between the attempts at one message.
+
+    An attempt that is not on record after ``lease_seconds`` is made again.
+    """
 
     timeout_seconds: float
+    lease_seconds: float
     retry_seconds: Sequence[float]
     allow_http: bool = False
-    lease_margin_seconds: float = LEASE_MARGIN_SECONDS
-
-    @property
-    def lease_ms(self) -> int:
-        return int((self.timeout_seconds + self.lease_margin_seconds) * 1000)
 
     def result(self, tries: int, answer: Answer) -> SendResult:
         """Return what the answer to attempt number ``tries`` makes of the message."""
@@ -111,9 +108,10 @@ class WebhookSender:
         free = PLACES - len(self._sending)
         if self._is_draining or not free:
             return []
+        lease_ms = int(self._policy.lease_seconds * 1000)
         receivers = [message.receiver for message in self._sending.values()]
         try:
-            return await self._outbox.claim(free, self._policy.lease_ms, receivers)
+            return await self._outbox.claim(free, lease_ms, receivers)
         except StoreUnavailable:
             log.warning("no webhooks are sent: the store is away")
             return []

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from batchscribe.cli import delivery, jobs, session, tables
+from batchscribe.cli import delivery, jobs, session, tables, webhooks
 from batchscribe.cli.files import TranscriptFolder
 from batchscribe.cli.options import (
     BatchArgument,
@@ -36,8 +36,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Transcribe many videos with one request.",
 )
+_WIDE = 1000
+
 on_stderr = Console(stderr=True)
-on_stdout = Console()
+# A table that is piped is not cut to a width that nobody sees.
+on_stdout = Console(width=None if sys.stdout.isatty() else _WIDE)
 
 _TASKS = (batch_pb2.TRANSCRIBE_TASK_TRANSCRIBE, batch_pb2.TRANSCRIBE_TASK_TRANSLATE)
 
@@ -247,6 +250,9 @@ def demo(
         raise typer.Exit(1)
 
 
+app.add_typer(webhooks.commands)
+
+
 def run_app() -> None:
     """Run the command line; what goes wrong is said in words, never as a traceback."""
     try:
@@ -259,6 +265,8 @@ def run_app() -> None:
         _fail(f'This needs {error.name}: pip install "batchscribe[local]"', code=1)
     except StackError as error:
         _fail(str(error), code=1)
+    except OSError as error:
+        _fail(f"{error.filename or 'The system'}: {error.strerror}.", code=1)
     except session.Misuse as error:
         _fail(str(error), code=2)
 

@@ -11,6 +11,7 @@ from batchscribe.client.states import ENDED_BATCH_STATES, ENDED_ITEM_STATES, Bat
 from batchscribe.v1.batch_pb2 import Batch, BatchItem, BatchOptions, TranscribeOptions, VideoSpec
 from batchscribe.v1.batch_service_pb2 import Model, WatchBatchResponse
 from batchscribe.v1.transcript_pb2 import Segment, Transcript, Word
+from batchscribe.v1.webhook_service_pb2 import Delivery
 
 __all__ = [
     "ENDED_BATCH_STATES",
@@ -21,6 +22,7 @@ __all__ = [
     "BatchPicture",
     "BatchscribeError",
     "Client",
+    "Delivery",
     "Model",
     "Segment",
     "TranscribeOptions",

@@ -14,8 +14,9 @@ import grpc
 from batchscribe.client import errors
 from batchscribe.client.retry import Backoff, retrying
 from batchscribe.client.watch import Event, ResumingWatch
-from batchscribe.v1 import batch_pb2, batch_service_pb2, transcript_pb2
+from batchscribe.v1 import batch_pb2, batch_service_pb2, transcript_pb2, webhook_service_pb2
 from batchscribe.v1.batch_service_pb2_grpc import BatchServiceStub
+from batchscribe.v1.webhook_service_pb2_grpc import WebhookServiceStub
 
 DEFAULT_SERVER = "127.0.0.1:50051"
 
@@ -58,6 +59,7 @@ class Client:
     ) -> None:
         self._channel = _open_channel(server, credentials)
         self._stub = BatchServiceStub(self._channel)
+        self._webhooks = WebhookServiceStub(self._channel)
         self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
         self._timeout_seconds = timeout_seconds
         self._retry_seconds = retry_seconds
@@ -216,6 +218,24 @@ class Client:
         """Return the models that ``create_batch`` accepts, by name."""
         request = batch_service_pb2.ListModelsRequest()
         return list((await self._call(self._stub.ListModels, request)).models)
+
+    async def deliveries(self, batch_id: str) -> list[webhook_service_pb2.Delivery]:
+        """Return the webhook messages of a batch and what became of them, newest first."""
+        request = webhook_service_pb2.ListDeliveriesRequest(batch_id=batch_id)
+        return list((await self._call(self._webhooks.ListDeliveries, request)).deliveries)
+
+    async def redeliver(self, webhook_id: str) -> webhook_service_pb2.Delivery:
+        """Send a webhook message again at once, under its own id."""
+        request = webhook_service_pb2.RedeliverWebhookRequest(webhook_id=webhook_id)
+        return (await self._call(self._webhooks.RedeliverWebhook, request)).delivery
+
+    async def rotate_webhook_secret(self) -> webhook_service_pb2.RotateSecretResponse:
+        """Make a new secret for your webhooks; it is not shown again.
+
+        The old one goes on signing for 24 hours.
+        """
+        request = webhook_service_pb2.RotateSecretRequest()
+        return await self._call(self._webhooks.RotateSecret, request)
 
     async def _call(
         self,
