@@ -5,13 +5,17 @@ from batchscribe.cli.wording import clock, name_of, printable, state_of, state_o
 from batchscribe.client import Client
 from batchscribe.v1 import batch_pb2, batch_service_pb2
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
+
+_ID_WIDTH = 30  # An id is of use only whole.
 
 
 async def show_batches(client: Client, console: Console, limit: int, json_lines: bool) -> None:
     """Print the newest ``limit`` batches."""
-    table = Table("BATCH", "STATE", "VIDEOS", "CREATED", "NAME", box=None, pad_edge=False)
+    table = Table(
+        _id_column("BATCH"), "STATE", "VIDEOS", "CREATED", "NAME", box=None, pad_edge=False
+    )
     count = 0
     async for batch in client.list_batches():
         if count == limit:
@@ -30,7 +34,9 @@ def show_batch(batch: batch_pb2.Batch, console: Console, json_lines: bool) -> No
     if json_lines:
         print_json(as_json(batch))
         return
-    table = Table("#", "STATE", "LENGTH", "TRANSCRIPT", "VIDEO", box=None, pad_edge=False)
+    table = Table(
+        "#", "STATE", "LENGTH", _id_column("TRANSCRIPT"), "VIDEO", box=None, pad_edge=False
+    )
     for item in batch.items:
         table.add_row(*_item_row(item))
     ended = f", {batch.progress.fraction:.0%}" if batch.progress.fraction < 1 else ""
@@ -40,7 +46,7 @@ def show_batch(batch: batch_pb2.Batch, console: Console, json_lines: bool) -> No
 
 def show_models(models: list[batch_service_pb2.Model], console: Console, json_lines: bool) -> None:
     """Print the models that can be asked for."""
-    table = Table("MODEL", "LANGUAGES", "", box=None, pad_edge=False)
+    table = _table("MODEL", "LANGUAGES", "")
     for model in models:
         if json_lines:
             print_json(as_json(model))
@@ -53,6 +59,14 @@ def show_models(models: list[batch_service_pb2.Model], console: Console, json_li
 
 
 _FLAGS = {"default": "is_default", "loaded": "loaded"}
+
+
+def _table(*columns: Column | str) -> Table:
+    return Table(*columns, box=None, pad_edge=False)
+
+
+def _id_column(header: str) -> Column:
+    return Column(header, no_wrap=True, min_width=_ID_WIDTH)
 
 
 def _batch_row(batch: batch_pb2.Batch) -> tuple[str | Text, ...]:

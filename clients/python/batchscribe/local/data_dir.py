@@ -3,14 +3,15 @@
 The lock is held by the supervisor and by Redis, so a new stack never meets the old one's writer.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import os
 import secrets
-import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from batchscribe.client import discovery
 from batchscribe.local.child import StackError
@@ -44,12 +45,11 @@ class DataDir:
         return path.read_text()
 
 
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[DataDir]:
+@contextlib.asynccontextmanager
+async def locked(path: Path) -> AsyncGenerator[DataDir, None]:
     """Hold ``path`` for one stack; StackError if another one runs on it."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (path / discovery.LOCK_NAME).open("w") as file:
-        if not _take(file.fileno()):
+    with _open_lock(path) as file:
+        if not await _take(file.fileno()):
             raise StackError(
                 f"Another `batchscribe up` runs on {path}. Use it, stop it, "
                 "or give this one its own --data-dir."
@@ -57,14 +57,20 @@ def locked(path: Path) -> Iterator[DataDir]:
         yield DataDir(path, file.fileno())
 
 
-def _take(descriptor: int) -> bool:
-    deadline = time.monotonic() + _TAKEOVER_SECONDS
+def _open_lock(path: Path) -> IO[str]:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return (path / discovery.LOCK_NAME).open("w")
+
+
+async def _take(descriptor: int) -> bool:
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + _TAKEOVER_SECONDS
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > deadline:
+            if clock() > deadline:
                 return False
-            time.sleep(_POLL_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
         else:
             return True

@@ -5,11 +5,11 @@ On the way out the services drain first and Redis stops last.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from batchscribe.client import discovery
-from batchscribe.local import data_dir, media, plan
-from batchscribe.local.child import Child
+from batchscribe.local import data_dir, media, plan, valkey
+from batchscribe.local.child import Child, StackError
 
 
 @contextlib.asynccontextmanager
@@ -21,7 +21,8 @@ async def running(
     ``announce`` is given a sentence about whatever happens that a user should know. Raises
     StackError if the stack cannot start.
     """
-    with data_dir.locked(settings.data_dir) as folder, _media(settings, folder, announce):
+    async with data_dir.locked(settings.data_dir) as folder, _media(settings, folder, announce):
+        await _check_given_redis(settings)
         drawn_up = plan.draw_up(settings, folder)
         store = [Child(program, announce) for program in drawn_up.store]
         services = [Child(program, announce) for program in drawn_up.services]
@@ -38,10 +39,17 @@ async def running(
                 await _stop(store)
 
 
-@contextlib.contextmanager
-def _media(
+async def _check_given_redis(settings: plan.StackSettings) -> None:
+    if settings.redis_url and not await valkey.answers(settings.redis_url):
+        raise StackError(
+            "The Redis of --redis-url does not answer. Is it running and its address right?"
+        )
+
+
+@contextlib.asynccontextmanager
+async def _media(
     settings: plan.StackSettings, folder: data_dir.DataDir, announce: Callable[[str], None]
-) -> Iterator[None]:
+) -> AsyncGenerator[None, None]:
     if settings.media_root is None:
         yield
         return

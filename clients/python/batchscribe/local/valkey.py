@@ -62,10 +62,8 @@ def program(folder: Path, log: Path, port: int, lock: int) -> tuple[Program, str
 
 async def answers(url: str) -> bool:
     """True once the server at ``url`` has loaded its data and takes commands."""
-    client = redis.asyncio.Redis.from_url(url, socket_timeout=1.0, retry=None)
     try:
-        return bool(await client.ping())
-    except RedisError:
+        async with redis.asyncio.Redis.from_url(url, socket_timeout=1.0, retry=None) as client:
+            return bool(await client.ping())
+    except (RedisError, ValueError):  # ValueError: it is no address of a Redis.
         return False
-    finally:
-        await client.aclose()
