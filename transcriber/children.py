@@ -124,6 +124,7 @@ class Child:
     async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",
             "-m",
             self._module,
             str(theirs.fileno()),
@@ -160,7 +161,7 @@ class Child:
             job.on_news(reply)
 
     def _send(self, request: child_pb2.ChildRequest) -> None:
-        # The messages are small; a child that does not read them is killed by its watchdog.
+        # Nobody drains: the messages are small, and as many as there are slots.
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(frames.pack(request))
 

@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import BinaryIO
 
 from batchscribe.transcriber.v1 import child_pb2
@@ -20,7 +21,7 @@ from transcriber import failures, frames
 
 log = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG = 1  # From linux/prctl.h.
 
 
 class JobCancelled(Exception):
@@ -72,6 +73,8 @@ class Job:
     def when_cancelled(self, act: Callable[[], None]) -> None:
         """Have ``act`` called from another thread on cancel: to break a blocking read."""
         self._when_cancelled = act
+        if self.cancelled:
+            act()
 
     def cancel(self) -> None:
         self._cancelled.set()
@@ -101,13 +104,14 @@ def _run(job: Job, work: Callable[[Job], None], running: dict[int, Job]) -> None
     try:
         work(job)
     except Exception as error:
-        if not job.cancelled:
+        with suppress(JobCancelled):
             _send_error(job, error)
     finally:
         del running[job.request.job_id]
 
 
 def _send_error(job: Job, error: Exception) -> None:
+    job.check()
     failure = failures.classify(error)
     if failure.reason == failures.INTERNAL:
         log.error("job failed for a reason that nobody foresaw", exc_info=error)
@@ -118,7 +122,8 @@ def begin() -> Line:
     """Tie this process to its parent and return the line that it was started with."""
     logging.basicConfig(stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
     descriptor, parent = (int(argument) for argument in sys.argv[1:3])
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
     # Ctrl-C in a terminal reaches the whole group; the parent decides when we end.

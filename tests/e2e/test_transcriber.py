@@ -1,9 +1,11 @@
 """A real transcriber, the real model and real HTTP: what becomes of a task."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -14,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from servicekit import status
 from tests.conftest import Sample
-from tests.e2e.transcriber import Transcriber, running_transcriber
+from tests.e2e.transcriber import Transcriber, running_transcriber, start
 from tests.media import Answer, MediaServer, decode, encode, media_server, tone
 from tests.support import wait_until
 
@@ -49,7 +51,7 @@ def _words(text: str) -> list[str]:
     return "".join(letter for letter in text.lower() if letter.isalpha() or letter == " ").split()
 
 
-async def _refusal(call: grpc.aio.UnaryUnaryCall) -> tuple[grpc.StatusCode, str]:
+async def _refusal(call: "grpc.aio.UnaryUnaryCall[Any, Any]") -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return caught.value.code(), status.reason_of(caught.value)
@@ -257,7 +259,7 @@ async def test_nothing_is_left_of_ended_tasks(transcriber: Transcriber) -> None:
 
 async def test_health_is_known_by_service(transcriber: Transcriber) -> None:
     """A transcriber that is ready serves under its service's name."""
-    stub = health_pb2_grpc.HealthStub(transcriber.channel)
+    stub: Any = health_pb2_grpc.HealthStub(transcriber.channel)  # Its types lack the methods.
     asked = health_pb2.HealthCheckRequest(service="batchscribe.transcriber.v1.TranscriberService")
     assert (await stub.Check(asked)).status == health_pb2.HealthCheckResponse.SERVING
 
@@ -294,3 +296,40 @@ async def test_children_die_with_their_parent(tmp_path: Path) -> None:
         await wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
     async with running_transcriber(tmp_path) as next_one:
         assert len(list(next_one.work_dir.iterdir())) == 1
+
+
+async def test_limits_are_kept(tmp_path: Path, media: MediaServer, samples_url: str) -> None:
+    """Audio beyond the longest, and a source that never ends, are given up."""
+    limits = {"max_audio_seconds": 3, "fetch_timeout_seconds": 1}
+    slow = media.serve("slow.mp4", Answer(drip=True))
+    async with running_transcriber(tmp_path, **limits) as strict:
+        long, endless = await asyncio.gather(
+            strict.transcribe(f"{samples_url}/bread.webm", "long"),
+            strict.transcribe(slow, "endless"),
+        )
+    assert long.error.reason == "MEDIA_TOO_LONG"
+    assert endless.error.reason == "SOURCE_TIMED_OUT"
+    assert endless.error.retryable
+
+
+async def test_languages(tmp_path: Path, samples_url: str) -> None:
+    """A multilingual model hears which language is spoken; an English one refuses others."""
+    url = f"{samples_url}/rain.m4a"
+    async with running_transcriber(tmp_path, models="base,tiny.en") as able:
+        heard, refused = await asyncio.gather(
+            able.transcribe(url, "heard", model="base", language="auto"),
+            able.transcribe(url, "refused", model="tiny.en", language="de"),
+        )
+    assert heard.transcript.language_code == "en"
+    assert heard.transcript.language_probability > 0.5
+    assert not heard.transcript.warnings
+    assert refused.error.reason == "LANGUAGE_NOT_SUPPORTED"
+
+
+async def test_a_model_that_cannot_be_loaded_ends_the_start(tmp_path: Path) -> None:
+    """An operator who asks for a model that is nowhere reads a sentence, and no traceback."""
+    process = await start(tmp_path, models="no-such-model")
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert errors.decode().startswith("The model no-such-model cannot be loaded")
+    assert "Traceback" not in errors.decode()

@@ -66,7 +66,9 @@ class Transcriber:
         os.kill(self.process.pid, signal.SIGTERM)
 
     async def exit_status(self) -> int:
-        return await asyncio.wait_for(self.process.wait(), 20)
+        await asyncio.wait_for(self.process.communicate(), 20)
+        assert self.process.returncode is not None
+        return self.process.returncode
 
 
 def request(
@@ -84,9 +86,8 @@ def request(
     )
 
 
-@asynccontextmanager
-async def running_transcriber(directory: Path, **settings: object) -> AsyncIterator[Transcriber]:
-    """Start a transcriber with ``settings``, wait until it is ready, stop it in the end."""
+async def start(directory: Path, **settings: object) -> asyncio.subprocess.Process:
+    """Start the process with ``settings``; its output can be read."""
     defaults = {
         "listen": "127.0.0.1:0",
         "models": MODEL,
@@ -97,13 +98,20 @@ async def running_transcriber(directory: Path, **settings: object) -> AsyncItera
     environment = {
         f"TRANSCRIBER_{name.upper()}": str(value) for name, value in (defaults | settings).items()
     }
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "transcriber",
         env={"PATH": os.environ["PATH"], **environment},
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
+
+
+@asynccontextmanager
+async def running_transcriber(directory: Path, **settings: object) -> AsyncIterator[Transcriber]:
+    """Start a transcriber with ``settings``, wait until it is ready, stop it in the end."""
+    process = await start(directory, **settings)
     assert process.stdout is not None
     address = json.loads(await process.stdout.readline())["listening"]
     async with grpc.aio.insecure_channel(address, options=serve.CHANNEL_OPTIONS) as channel:

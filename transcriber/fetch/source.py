@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import yt_dlp
 from batchscribe.transcriber.v1 import child_pb2
@@ -62,7 +63,7 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
         """``check`` raises when the work should stop."""
         self._check = check
         self._max_bytes = setup.max_bytes
-        self._responses: list[Response] = []
+        self._responses: WeakSet[Response] = WeakSet()
         super().__init__(_parameters(setup), auto_init=True)
         self.add_progress_hook(self._on_progress)
 
@@ -86,7 +87,7 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
     def urlopen(self, request: Request | str) -> Response:
         self._check()
         response = super().urlopen(request)
-        self._responses.append(response)
+        self._responses.add(response)
         return response
 
     def save_cookies(self) -> None:
@@ -94,7 +95,7 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
 
     def hang_up(self) -> None:
         """Break reads that are waiting for a slow site. Called from another thread."""
-        for response in self._responses:
+        for response in list(self._responses):
             # A response that is read to its end has no connection to break.
             with contextlib.suppress(AttributeError, ValueError, RuntimeError, OSError):
                 response.fp.shutdown()
@@ -126,7 +127,6 @@ def _parameters(setup: child_pb2.FetchSetup) -> dict[str, Any]:
         "proxy": setup.proxy,
         "usenetrc": False,
         "enable_file_urls": False,
-        "allowed_extractors": ["default"],
         "socket_timeout": _SOCKET_TIMEOUT_SECONDS,
         "retries": 3,
         "extractor_retries": 1,
