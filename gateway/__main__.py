@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from gateway.server import Server
 from gateway.settings import Settings
+from gateway.store import SchemaTooNew
 from servicekit import logs
 
 
@@ -22,7 +23,10 @@ def main() -> None:
     if not settings.key():
         sys.exit("gateway: set GATEWAY_API_KEY or GATEWAY_API_KEY_FILE to the key callers present.")
     logs.set_up(settings.log_level)
-    uvloop.run(_run(settings))
+    try:
+        uvloop.run(_run(settings))
+    except* SchemaTooNew as refused:
+        sys.exit(f"gateway: {refused.exceptions[0]}")
 
 
 if __name__ == "__main__":

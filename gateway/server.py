@@ -8,12 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import grpc
-import structlog
 from batchscribe.transcriber.v1.transcriber_service_pb2 import WatchStatusResponse
 from batchscribe.v1 import batch_service_pb2, webhook_service_pb2
 from batchscribe.v1.batch_service_pb2_grpc import add_BatchServiceServicer_to_server
 from batchscribe.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
-from redis.exceptions import RedisError
 
 from gateway.access import StaticKey
 from gateway.dispatch import Dispatcher
@@ -23,11 +21,12 @@ from gateway.live import LiveProgress
 from gateway.models import ModelCatalog
 from gateway.pool import Transcriber, TranscriberPool
 from gateway.progress import ProgressMeter
+from gateway.readiness import Readiness
 from gateway.retry import RetryPolicy
 from gateway.servicer import BatchServicer, Gateway
 from gateway.settings import Settings
 from gateway.settle import Settler
-from gateway.store import BatchStore, Outbox, Wake, WakeStream, connect, durability_gaps
+from gateway.store import BatchStore, Outbox, Wake, WakeStream, connect
 from gateway.validation import Limits
 from gateway.watch import Watches, WatchTimes
 from gateway.webhook_servicer import WebhookServicer
@@ -35,14 +34,11 @@ from gateway.webhooks import SendPolicy, WebhookSender
 from servicekit import reflection, tasks
 from servicekit.serve import SERVER_OPTIONS, Health, drain, until_signalled
 
-log = structlog.get_logger()
-
 SERVICES = tuple(
     service.full_name
     for file in (batch_service_pb2.DESCRIPTOR, webhook_service_pb2.DESCRIPTOR)
     for service in file.services_by_name.values()
 )
-CHECK_SECONDS = 1.0
 # For building, signing and recording an attempt.
 WEBHOOK_LEASE_MARGIN_SECONDS = 15.0
 DAY_MS = 24 * 3600 * 1000
@@ -109,7 +105,7 @@ class Server:
                     for loop in (
                         self._wakes.run(),
                         self._pool.run(),
-                        self._keep_health(),
+                        Readiness(self._redis, self._health).run(),
                         self._webhooks.run(),
                         *self._dispatcher.loops(),
                     )
@@ -178,30 +174,3 @@ class Server:
     def _on_wake(self, wake: Wake) -> None:
         self._live.end(wake.ended_items)
         self._dispatcher.wake(wake)
-
-    async def _keep_health(self) -> None:
-        """Say NOT_SERVING while Redis is away, and once at start what it would lose."""
-        was_serving = None
-        while True:
-            is_serving = await self._reaches_store()
-            if is_serving and was_serving is None:
-                await self._warn_of_gaps()
-            if is_serving != was_serving:
-                await self._health.set_serving(is_serving)
-                was_serving = is_serving
-            await asyncio.sleep(CHECK_SECONDS)
-
-    async def _reaches_store(self) -> bool:
-        try:
-            await self._store.ping()
-        except StoreUnavailable:
-            return False
-        return True
-
-    async def _warn_of_gaps(self) -> None:
-        try:
-            gaps = await durability_gaps(self._redis)
-        except RedisError as error:
-            gaps = [f"its durability cannot be checked: {error}"]
-        for gap in gaps:
-            log.warning("this Redis may lose what was promised", gap=gap)

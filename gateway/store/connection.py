@@ -6,6 +6,9 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from gateway.store.keys import key
+
+SCHEMA = 1
 CONNECTIONS = 32
 CONNECT_SECONDS = 2.0
 REPLY_SECONDS = 5.0
@@ -32,6 +35,22 @@ def connect(url: str) -> Redis:
         decode_responses=False,
     )
     return Redis.from_pool(pool)
+
+
+class SchemaTooNew(Exception):
+    """A newer gateway has written data that this one would misread."""
+
+
+async def check_schema(redis: Redis) -> None:
+    """Mark empty data with our version; raise SchemaTooNew for that of a newer major one.
+
+    Within a major version fields are only added, so that two versions of the gateway can share data
+    while one replaces the other.
+    """
+    await redis.set(key("schema"), SCHEMA, nx=True)
+    found = int(await redis.get(key("schema")) or SCHEMA)
+    if found > SCHEMA:
+        raise SchemaTooNew(f"the data in Redis has version {found}, this gateway knows {SCHEMA}")
 
 
 async def durability_gaps(redis: Redis) -> list[str]:

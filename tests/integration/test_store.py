@@ -17,7 +17,16 @@ from batchscribe.v1.batch_pb2 import (
 
 from gateway import ids
 from gateway.errors import NotFound, RequestIdReused, WrongState
-from gateway.store import BatchStore, Lease, NewBatch, Release, Renewal, connect
+from gateway.store import (
+    BatchStore,
+    Lease,
+    NewBatch,
+    Release,
+    Renewal,
+    SchemaTooNew,
+    check_schema,
+    connect,
+)
 from gateway.store.reading import StoredEvent
 from tests.support import wait_until
 
@@ -419,3 +428,14 @@ async def test_delete_needs_an_ended_batch(store: BatchStore) -> None:
         await store.batch(USER, batch_id, with_items=False)
     with pytest.raises(NotFound):
         await store.delete(USER, batch_id)
+
+
+async def test_data_of_a_newer_version_is_refused(redis_url: str) -> None:
+    """A gateway does not touch data that a newer major version wrote."""
+    redis = connect(redis_url)
+    await check_schema(redis)
+    await check_schema(redis)
+    await redis.set("{bs}:schema", 2)
+    with pytest.raises(SchemaTooNew):
+        await check_schema(redis)
+    await redis.aclose()
