@@ -120,3 +120,18 @@ async def test_files_of_this_machine_can_be_transcribed(tmp_path: Path) -> None:
         guessed = await command.run("transcribe", f"{base}/train.mp3", env=env)
     assert done.code == 0, done.errors
     assert guessed.code == 1
+
+
+async def test_ctrl_c_ends_a_job_with_its_server(tmp_path: Path, samples_url: str) -> None:
+    """Interrupted without a server of its own, ``transcribe`` says that nothing goes on."""
+    process = await command.start(
+        *("transcribe", f"{samples_url}/bread.webm", "--model", "tiny.en"),
+        env=command.environment(tmp_path),
+    )
+    await command.until_said(process, "fetching")
+    started = command.descendants(process.pid)
+    command.interrupt(process)
+    done = await command.finish(process)
+    assert done.code == 130
+    assert "Nothing goes on" in done.errors
+    await until_gone(started)

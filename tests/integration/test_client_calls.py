@@ -111,6 +111,26 @@ async def test_batches_are_listed_over_all_pages() -> None:
     assert listed == ["batch_2", "batch_1"]
 
 
+async def test_items_are_listed_over_all_pages_in_one_state() -> None:
+    """``items`` keeps the state it was asked for from page to page."""
+    gateway = ScriptedGateway()
+    for item_id, token in (("item_0", "more"), ("item_4", "")):
+        page = batch_service_pb2.ListBatchItemsResponse(
+            items=[batch_pb2.BatchItem(item_id=item_id)], next_page_token=token
+        )
+        gateway.will_answer("ListBatchItems", page)
+    failed = batch_pb2.ITEM_STATE_FAILED
+    async with serving(gateway) as address, Client(address) as client:
+        listed = [item.item_id async for item in client.items("batch_1", failed)]
+    assert listed == ["item_0", "item_4"]
+    requests = [
+        (r.state, r.page_token)
+        for r in gateway.requests
+        if isinstance(r, batch_service_pb2.ListBatchItemsRequest)
+    ]
+    assert requests == [(failed, ""), (failed, "more")]
+
+
 async def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
     """A format the contract does not have is an error that names those it has."""
     async with Client("127.0.0.1:1") as client:
