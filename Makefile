@@ -5,6 +5,7 @@ READY := $(VENV)/ready
 PROTOS := $(sort $(shell find protos/batchscribe -name "*.proto"))
 SERVICES := $(filter %_service.proto,$(PROTOS))
 STUBS := protos/gen
+ARQ := .cache/bench/arq
 
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export XDG_DATA_HOME := $(CURDIR)/.cache/data
@@ -16,7 +17,8 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
   --no-annotate --no-header pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check fmt lint types contract breaking proto proto-check docs lock upgrade-yt-dlp
+.PHONY: help demo test test-all check fmt lint types contract breaking proto proto-check docs lock upgrade-yt-dlp \
+  bench-overhead bench-gateway bench-scale
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -65,6 +67,24 @@ proto: $(READY) ## Generate the stubs from the protos.
 proto-check: $(READY) ## Fail if the committed stubs are not those of the protos.
 	@$(MAKE) --silent proto STUBS=.cache/stubs
 	diff --recursive --exclude __pycache__ $(STUBS) .cache/stubs
+
+# gRPC's own handling of forks has nothing to do here, and says so for each process started.
+bench-%: export GRPC_ENABLE_FORK_SUPPORT := 0
+
+bench-overhead: $(READY) ## Measure what the product adds to one clip, beside a plain script.
+	@$(BIN)/python -m bench.overhead
+
+bench-gateway: $(READY) $(ARQ)/ready ## Measure one gateway under load, beside arq; QUICK=1 is short.
+	@$(BIN)/python -m bench.gateway --arq-python $(ARQ)/bin/python $(if $(QUICK),--quick)
+
+bench-scale: $(READY) ## Measure how busy 1 to 64 transcribers are kept; QUICK=1 is short.
+	@$(BIN)/python -m bench.scale $(if $(QUICK),--quick)
+
+# arq wants an older redis-py than the gateway: it lives apart.
+$(ARQ)/ready: bench/arq/requirements.lock $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(ARQ)
+	$(BIN)/uv pip install --quiet --python $(ARQ) --require-hashes -r $<
+	@touch $@
 
 docs: $(READY) ## Write the pages of settings and structure from the code.
 	$(BIN)/python -m tests.architecture.structure_page > docs/structure.md

@@ -5,8 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import grpc
-from batchscribe.v1.batch_pb2 import BatchOptions, ItemState
+from batchscribe.v1.batch_pb2 import BatchOptions, ItemState, VideoSpec
 from batchscribe.v1.batch_service_pb2 import (
     CreateBatchRequest,
     WatchBatchRequest,
@@ -44,7 +43,7 @@ async def create(stub: BatchServiceStub, batches: Sequence[Sequence[str]]) -> li
 
     async def one(urls: Sequence[str]) -> str:
         request = CreateBatchRequest(
-            videos=[{"url": url} for url in urls],
+            videos=[VideoSpec(url=url) for url in urls],
             options=BatchOptions(max_concurrent=MAX_CONCURRENT),
         )
         async with gate:
@@ -60,6 +59,7 @@ class Audience:
         self._stub = stub
         self._watches: list[asyncio.Task[None]] = []
         self._seated = 0
+        self.ends = 0
         self._is_seated = asyncio.Event()
         self.latencies_ms: list[float] = []
 
@@ -76,11 +76,13 @@ class Audience:
         stream = self._stub.WatchBatch(WatchBatchRequest(batch_id=batch_id), metadata=METADATA)
         async for event in stream:
             if event.HasField("snapshot"):
-                self._seat()
+                self._seat(event)
             elif event.item_changed.state == ItemState.ITEM_STATE_SUCCEEDED:
+                self.ends += 1
                 self.latencies_ms.append(_age_ms(event))
 
-    def _seat(self) -> None:
+    def _seat(self, event: WatchBatchResponse) -> None:
+        self.ends += event.progress.succeeded
         self._seated += 1
         if self._seated == len(self._watches):
             self._is_seated.set()
@@ -89,7 +91,3 @@ class Audience:
 def _age_ms(event: WatchBatchResponse) -> float:
     # The time of an event is a whole millisecond, rounded down: this errs upwards.
     return time.time() * 1000 - event.event_time.ToMilliseconds()
-
-
-def open_channel(address: str) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(address)

@@ -15,7 +15,19 @@ from urllib.parse import urlsplit
 import uvloop
 from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
 
+from servicekit.status import Context
 from tests.scripted_transcriber import Script, ScriptedTranscriber, at_once, running, succeeded
+
+ANSWER = succeeded()
+
+
+class Instant(ScriptedTranscriber):
+    """Answers before there is anything to say in WatchStatus."""
+
+    async def Transcribe(  # noqa: N802
+        self, request: TranscribeRequest, context: Context
+    ) -> TranscribeResponse:
+        return ANSWER
 
 
 class Pace:
@@ -52,10 +64,10 @@ class Sleep:
 
 async def serve(count: int, script: Script) -> None:
     """Run ``count`` transcribers for as long as the input lasts."""
+    kind = Instant if script is at_once else ScriptedTranscriber
     async with AsyncExitStack() as stack:
         members = [
-            await stack.enter_async_context(running(ScriptedTranscriber(script, slots=0)))
-            for _ in range(count)
+            await stack.enter_async_context(running(kind(script, slots=0))) for _ in range(count)
         ]
         _say([member.address for member in members])
         lines = await _stdin()
@@ -80,10 +92,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--script", choices=("at-once", "pace", "sleep"), required=True)
-    parser.add_argument("--rate", type=float, default=0)
+    parser.add_argument("--rate", type=float, default=1)
     chosen = parser.parse_args()
-    scripts = {"at-once": lambda: at_once, "pace": lambda: Pace(chosen.rate), "sleep": Sleep}
-    uvloop.run(serve(chosen.count, scripts[chosen.script]()))
+    scripts: dict[str, Script] = {"at-once": at_once, "pace": Pace(chosen.rate), "sleep": Sleep()}
+    uvloop.run(serve(chosen.count, scripts[chosen.script]))
 
 
 if __name__ == "__main__":
