@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,7 +26,8 @@ class Shelf:
         self._on_change = on_change
         self._kind = _device(setup.device)
         self._compute_type = setup.compute_type or _compute_type(self._kind)
-        self._loading = threading.Lock()
+        self._lock = threading.Lock()
+        self._loading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._models: OrderedDict[str, Model] = OrderedDict()
 
     @property
@@ -35,14 +36,23 @@ class Shelf:
 
     def model(self, name: str) -> Model:
         """Return the model, loading it if need be. Raises VideoFailure MODEL_UNAVAILABLE."""
-        with self._loading:
-            if name not in self._models:
-                self._models[name] = self._load(name)
-                if len(self._models) > _ROOM:
-                    self._models.popitem(last=False)
+        # One loads and the rest wait for it; who wants another model does not.
+        with self._lock:
+            loading = self._loading[name]
+        with loading:
+            model = self._models.get(name) or self._load(name)
+            self._keep(model)
+            return model
+
+    def _keep(self, model: Model) -> None:
+        with self._lock:
+            is_new = model.name not in self._models
+            self._models[model.name] = model
+            self._models.move_to_end(model.name)
+            if len(self._models) > _ROOM:
+                self._models.popitem(last=False)
+            if is_new:
                 self._on_change(list(self._models))
-            self._models.move_to_end(name)
-            return self._models[name]
 
     def _load(self, name: str) -> Model:
         directory = models.find(name, Path(self._setup.model_dir))
