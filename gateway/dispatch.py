@@ -110,7 +110,8 @@ class Dispatcher:
     async def _claim(self) -> None:
         adoptable, self._adoptable = self._adoptable, set()
         for transcriber in self._pool.reachable(adoptable):
-            assert transcriber.status
+            if transcriber.status is None:
+                continue  # Lost while others were served.
             leases = await self._store.claim(
                 secrets.token_hex(8),
                 transcriber.address,
