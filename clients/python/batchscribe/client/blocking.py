@@ -15,6 +15,8 @@ from batchscribe.client.client import Client
 from batchscribe.client.states import ENDED_ITEM_STATES, BatchPicture
 from batchscribe.v1 import batch_pb2, transcript_pb2
 
+_CANCEL_EVERY_SECONDS = 0.5
+
 Ended = tuple[batch_pb2.BatchItem, transcript_pb2.Transcript | None]
 
 
@@ -47,8 +49,9 @@ def transcribe(
             yield one
         task.result()
     finally:
-        loop.call_soon_threadsafe(task.cancel)
-        thread.join()
+        while thread.is_alive():  # A library in between may swallow one cancel.
+            loop.call_soon_threadsafe(task.cancel)
+            thread.join(_CANCEL_EVERY_SECONDS)
         loop.close()
 
 
