@@ -53,6 +53,12 @@ class Service:
         (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) / 1024
 
+    async def finish(self) -> Any:
+        """End its input and return its last word."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        return await self.hear()
+
     async def stop(self) -> None:
         """Ask it to end; kill it if it does not."""
         if self._process.returncode is None:
