@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 from gateway import ids
 from gateway.errors import NotFound
 from gateway.store import ENDED_BATCH_STATES, BatchStore, StoredBatch, StoredEvent, keys
-from gateway.store.batch_store import BLOB_TTL_SECONDS
 from tests.chaos.load import Promise, Seen, WatchLog
 
 PAGE = 1000
@@ -30,7 +29,7 @@ ENDED_ITEM_STATES = frozenset(
 # Keys that stay without a TTL when nothing runs; any other must have one, or be gone by then.
 KEPT = frozenset(
     {"batch", "item", "events", "index", "transcript", "expiry", "reaped", "models_seen", "models",
-     "turn", "wake", "schema"}
+     "turn", "wake", "schema", "message", "secrets"}
 )  # fmt: skip
 
 # A lease and its item agree; asked for while everything runs.
@@ -70,11 +69,21 @@ class Inspection:
         self._redis = redis
         self._store = BatchStore(redis)
 
-    async def judge(self, promises: Sequence[Promise], watches: Iterable[WatchLog]) -> Verdict:
-        """Judge a deployment at rest."""
+    async def judge(
+        self, promises: Sequence[Promise], watches: Iterable[WatchLog], accepted: Mapping[str, int]
+    ) -> Verdict:
+        """Judge a deployment at rest; ``accepted`` counts the webhooks that arrived, by id."""
         logs = {promise.batch_id: await self._judge_batch(promise) for promise in promises}
         for watch in watches:
             self._judge_watch(watch, logs[watch.promise.batch_id])
+        due = {
+            name
+            for promise in promises
+            if promise.is_notified
+            for name in webhook_ids(promise, logs[promise.batch_id])
+        }
+        self._blame(f"the webhook {name} never arrived" for name in due - accepted.keys())
+        self._blame(f"the webhook {name} is of no round" for name in accepted.keys() - due)
         await self._judge_keys()
         return self.verdict
 
@@ -117,7 +126,8 @@ class Inspection:
             if item.state not in ENDED_ITEM_STATES:
                 self.verdict.lost += 1
             elif item.transcription_id:
-                self.verdict.lost += not await self._is_kept(promise.user, item.transcription_id)
+                name = keys.key("transcript", promise.user, item.transcription_id)
+                self.verdict.lost += not await self._redis.exists(name)
         counted = Counter(int(item.state) for item in items)
         told = stored.tally
         sums = (told.pending, told.fetching, told.transcribing, told.waiting_retry,
@@ -126,11 +136,6 @@ class Inspection:
             self._blame([f"{promise.batch_id}: counts {sums} are not those of its items"])
         if stored.batch.state not in ENDED_BATCH_STATES:
             self._blame([f"{promise.batch_id} has not ended"])
-
-    async def _is_kept(self, user: str, transcription_id: str) -> bool:
-        """Return whether a transcript is there, and not only for the hour before its end."""
-        left_ms = await self._redis.pttl(keys.key("transcript", user, transcription_id))
-        return left_ms == -1 or left_ms > BLOB_TTL_SECONDS * 1000
 
     def _judge_log(self, stored: StoredBatch, log: Sequence[StoredEvent]) -> None:
         self.verdict.gaps += gaps([event.revision for event in log], 1, stored.batch.revision)
@@ -179,6 +184,16 @@ def key_kind(name: str) -> str | None:
 
 def item_ids(promise: Promise) -> list[str]:
     return [ids.item_id(promise.batch_id, index) for index in range(promise.items)]
+
+
+def webhook_ids(promise: Promise, log: Iterable[StoredEvent]) -> list[str]:
+    """Return the id of the webhook of each round that has ended."""
+    ends = sum(
+        isinstance(event.change, Batch) and event.change.state in ENDED_BATCH_STATES
+        for event in log
+    )
+    stem = promise.batch_id.replace("batch_", "msg_", 1)
+    return [f"{stem}_{number}" for number in range(1, ends + 1)]
 
 
 def gaps(revisions: Sequence[int], first: int, last: int) -> int:

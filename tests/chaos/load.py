@@ -34,11 +34,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Promise:
-    """A batch that was acknowledged."""
+    """A batch that was acknowledged, and whether a webhook is to tell of its end."""
 
     user: str
     batch_id: str
     items: int
+    is_notified: bool
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,17 @@ class Load:
     """Orders batches at an even rate of items; ``promises`` and ``watches`` are what came of it."""
 
     def __init__(
-        self, addresses: Sequence[str], store: BatchStore, seed: int, items_per_second: float
+        self,
+        addresses: Sequence[str],
+        store: BatchStore,
+        webhook: str,
+        seed: int,
+        items_per_second: float,
     ) -> None:
         self.promises: list[Promise] = []
         self.watches: list[WatchLog] = []
         self._store = store
+        self._webhook = webhook
         self._dice = random.Random(seed)
         self._items_per_second = items_per_second
         self._clients = [Client(target, KEY) for target in _targets(addresses)]
@@ -104,14 +111,17 @@ class Load:
 
     async def _live(self, order: Order) -> None:
         """Do what the user of one order does, to its end."""
-        batch_id = await (self._create(order) if order.user == API_USER else self._store_it(order))
-        promise = Promise(order.user, batch_id, len(order.scripts))
+        if order.is_notified:
+            order.options.notify_webhook = self._webhook
+        is_api_user = order.user == API_USER
+        batch_id = await (self._create(order) if is_api_user else self._store_it(order))
+        promise = Promise(order.user, batch_id, len(order.scripts), order.is_notified)
         self.promises.append(promise)
         async with asyncio.TaskGroup() as doings:
             if order.cancel_after_seconds is not None:
                 doings.create_task(self._cancel(promise, order.cancel_after_seconds))
-            if order.user == API_USER:
-                doings.create_task(self._watch(promise, order.cut_share))
+            if is_api_user:
+                doings.create_task(self._watch_rounds(promise, order))
 
     async def _create(self, order: Order) -> str:
         request_id = str(uuid.uuid4())
@@ -141,10 +151,18 @@ class Load:
         else:
             await insist(lambda: self._store.cancel(promise.user, promise.batch_id, []))
 
-    async def _watch(self, promise: Promise, cut_share: float) -> None:
+    async def _watch_rounds(self, promise: Promise, order: Order) -> None:
         log = WatchLog(promise)
         self.watches.append(log)
-        cuts = random.Random(promise.batch_id)
+        await self._watch(log, order.cut_share)
+        if order.is_retried:
+            # Nothing failed, or the round has begun already and the answer was lost.
+            with contextlib.suppress(errors.FailedPrecondition):
+                await insist(lambda: next(self._next_client).retry(promise.batch_id))
+            await self._watch(log, order.cut_share)
+
+    async def _watch(self, log: WatchLog, cut_share: float) -> None:
+        cuts = random.Random(log.promise.batch_id)
         while await self._is_cut(log, cuts, cut_share):
             pass
 

@@ -66,7 +66,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Strike:
-    """One blow as it fell: times on the monotonic clock, ``leases`` what ran there just before."""
+    """One blow as it fell, in times of the monotonic clock; ``leases`` is what ran there before."""
 
     fault: Fault
     victim: str
@@ -92,21 +92,24 @@ def plan(seed: int, seconds: float, pace_seconds: float) -> list[Fault]:
 
 
 def _hand(dice: random.Random) -> list[tuple[Target, Act]]:
-    hand = [
-        (Target.GATEWAY, Act.KILL),
-        (Target.TRANSCRIBER, Act.KILL),
+    """Return four faults, those that blur how others recover at the end."""
+    killed = [(Target.GATEWAY, Act.KILL), (Target.TRANSCRIBER, Act.KILL)]
+    blurring = [
         (Target.REDIS, dice.choice((Act.KILL, Act.CUT_POWER))),
         (dice.choice(tuple(Target)), dice.choice((Act.FREEZE, Act.TERMINATE))),
     ]
-    dice.shuffle(hand)
-    return hand
+    return dice.sample(killed, 2) + dice.sample(blurring, 2)
 
 
 class Monkey:
-    """Carries a plan out and keeps what fell where; everything is up again when ``run`` returns."""
+    """Carries a plan out; everything is up again when ``run`` returns.
+
+    ``strikes`` is what fell where, ``found_dead`` who had ended by itself.
+    """
 
     def __init__(self, deployment: Deployment) -> None:
         self.strikes: list[Strike] = []
+        self.found_dead: list[str] = []
         self._deployment = deployment
 
     async def run(self, faults: Sequence[Fault]) -> None:
@@ -129,9 +132,12 @@ class Monkey:
         return up[fault.draw % len(up)] if up else None
 
     async def _strike(self, fault: Fault, victim: Service) -> None:
+        if victim.has_ended:
+            self.found_dead.append(victim.name)
+            return await victim.start()
         with suppress(AssertionError):  # An idle victim is struck all the same.
-            await wait_until(lambda: self._running_on(victim), BUSY_SECONDS)
-        leases = frozenset(entry.lease for entry in self._running_on(victim))
+            await wait_until(lambda: self._calls_on(victim), BUSY_SECONDS)
+        leases = frozenset(entry.lease for entry in self._calls_on(victim))
         at = time.monotonic()
         await self._do(fault, victim)
         self.strikes.append(Strike(fault, victim.name, at, time.monotonic(), leases))
@@ -150,12 +156,10 @@ class Monkey:
         await asyncio.sleep(fault.away_seconds)
         await victim.start()
 
-    def _running_on(self, victim: Service) -> list[Entry]:
-        """Return the calls a gateway has open, or the work of a transcriber, or all work."""
-        workers = self._deployment.transcribers
-        if isinstance(victim, GatewayService):
-            calls = [call for worker in workers for call in worker.life.calls.values()]
-            return calls_of(victim.pid, calls)
-        if isinstance(victim, TranscriberService):
-            return list(victim.life.works.values())
-        return [work for worker in workers for work in worker.life.works.values()]
+    def _calls_on(self, victim: Service) -> list[Entry]:
+        """Return the open calls of a gateway, or on a transcriber, or all of them."""
+        workers = (
+            [victim] if isinstance(victim, TranscriberService) else self._deployment.transcribers
+        )
+        calls = [call for worker in workers for call in worker.life.calls.values()]
+        return calls_of(victim.pid, calls) if isinstance(victim, GatewayService) else calls

@@ -17,13 +17,18 @@ LONGEST_SERIAL = 5
 
 @dataclass(frozen=True)
 class Order:
-    """A batch somebody wants; after ``cut_share`` of its events a watch loses its connection."""
+    """A batch somebody wants, and what they do with it.
+
+    After ``cut_share`` of its events a watch loses its connection; what failed may be retried once.
+    """
 
     user: str
     scripts: Sequence[Script]
     options: BatchOptions
     cancel_after_seconds: float | None
     cut_share: float
+    is_notified: bool
+    is_retried: bool
 
     @property
     def urls(self) -> list[str]:
@@ -36,7 +41,7 @@ def draw_order(dice: random.Random) -> Order:
     size = min(dice.choice(SIZES), LONGEST_SERIAL) if is_serial else dice.choice(SIZES)
     options = BatchOptions(
         parallel=not is_serial,
-        max_concurrent=1 if is_serial else dice.randint(1, 10),
+        max_concurrent=1 if is_serial else dice.randint(2, 10),
         continue_on_error=dice.random() > 0.15,
     )
     user = dice.choice((API_USER, API_USER, *OTHER_USERS))
@@ -46,6 +51,8 @@ def draw_order(dice: random.Random) -> Order:
         options=options,
         cancel_after_seconds=dice.uniform(0.0, 3.0) if dice.random() < 0.08 else None,
         cut_share=dice.choice((0.0, 0.0, 0.1)),
+        is_notified=dice.random() < 0.4,
+        is_retried=dice.random() < 0.3,
     )
 
 

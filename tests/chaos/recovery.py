@@ -7,16 +7,18 @@ from tests.chaos import journal
 from tests.chaos.journal import Entry
 from tests.chaos.monkey import Strike, Target
 
-# A gateway's lease runs out within it; faults so near a kill are answered for together.
-NEAR_SECONDS = 13.0
+# Faults of these kinds, so many seconds before or after a kill, make its recovery theirs too. A
+# gateway's items come back when their leases run out, those of a transcriber when its calls break.
+BLURRING = {
+    Target.GATEWAY: ({Target.REDIS, Target.GATEWAY}, 4.0, 13.0),
+    Target.TRANSCRIBER: ({Target.REDIS, Target.GATEWAY}, 4.0, 3.0),
+}
 
 
 def recoveries(target: Target, strikes: Sequence[Strike], entries: Sequence[Entry]) -> list[float]:
-    """Return for each item that a kill interrupted the seconds until its next call.
+    """Return for each call that a kill broke the seconds until the item's next call.
 
-    Only kills with a clear view count: no Redis fault near, and another of the kind alive. Work
-    that is lost with its transcriber is missed by the gateway that called, so for transcribers no
-    gateway may be at fault near by either.
+    Only kills with a clear view count: Redis and other gateways up before and after.
     """
     return [
         seconds
@@ -27,15 +29,14 @@ def recoveries(target: Target, strikes: Sequence[Strike], entries: Sequence[Entr
 
 
 def _is_clear(strike: Strike, strikes: Sequence[Strike]) -> bool:
-    near = [
-        other
+    kinds, before, after = BLURRING[strike.fault.target]
+    return not any(
+        other.fault.target in kinds
+        and other.at < strike.at + after
+        and other.until > strike.at - before
         for other in strikes
         if other is not strike
-        and other.at < strike.at + NEAR_SECONDS
-        and other.until > strike.at - NEAR_SECONDS
-    ]
-    blurring = {Target.REDIS, Target.GATEWAY}
-    return not any(other.fault.target in blurring for other in near)
+    )
 
 
 def _stood_still(strike: Strike, entries: Sequence[Entry]) -> Iterator[float]:

@@ -11,13 +11,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.errors import NotFound
-from gateway.store import ENDED_BATCH_STATES, BatchStore, connect
+from gateway.store import ENDED_BATCH_STATES, BatchStore, connect, keys
 from tests.chaos import recovery
 from tests.chaos.invariants import Inspection, Verdict
 from tests.chaos.journal import Entry
 from tests.chaos.load import Load, Promise
 from tests.chaos.monkey import Fault, Monkey, Strike, Target
-from tests.chaos.services import Deployment, deployed
+from tests.chaos.receiver import receiving
+from tests.chaos.services import deployed
 from tests.support import wait_until
 
 AUDIT_SECONDS = 1.0
@@ -83,26 +84,36 @@ class Report:
 
 async def run(campaign: Campaign, folder: Path) -> Report:
     """Run ``campaign`` with its files in ``folder``, a short path: a socket lies there."""
-    async with deployed(folder, module=campaign.module) as deployment:
-        redis = connect(deployment.redis.url)
-        async with contextlib.aclosing(redis):
-            return await _run(campaign, deployment, redis)
+    async with (
+        receiving(campaign.seed) as receiver,
+        deployed(folder, module=campaign.module) as deployment,
+        contextlib.aclosing(connect(deployment.redis.url)) as redis,
+    ):
+        load = Load(
+            [gateway.address for gateway in deployment.gateways],
+            BatchStore(redis),
+            receiver.url,
+            campaign.seed,
+            campaign.items_per_second,
+        )
+        monkey, inspection = Monkey(deployment), Inspection(redis)
+        auditing = asyncio.create_task(_audit(inspection, load))
+        await _until_settled(campaign, monkey, load, redis)
+        auditing.cancel()
+        verdict = await inspection.judge(load.promises, load.watches, receiver.accepted)
+        ended = [service.name for service in deployment.services if service.has_ended]
+        verdict.problems += [f"{name} ended by itself" for name in (*monkey.found_dead, *ended)]
+        return _report(load, monkey.strikes, verdict, deployment.entries())
 
 
-async def _run(campaign: Campaign, deployment: Deployment, redis: Redis) -> Report:
-    monkey, inspection = Monkey(deployment), Inspection(redis)
-    addresses = [gateway.address for gateway in deployment.gateways]
-    load = Load(addresses, BatchStore(redis), campaign.seed, campaign.items_per_second)
-    auditing = asyncio.create_task(_audit(inspection, load))
+async def _until_settled(campaign: Campaign, monkey: Monkey, load: Load, redis: Redis) -> None:
+    """Strike and load at the same time; return when all is done, or patience is at its end."""
     with contextlib.suppress(TimeoutError, AssertionError):
         async with asyncio.timeout(campaign.seconds + campaign.settle_seconds):
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(monkey.run(campaign.faults))
                 parts.create_task(load.run(campaign.seconds))
-            await _until_ended(load, BatchStore(redis), campaign.settle_seconds)
-    auditing.cancel()
-    verdict = await inspection.judge(load.promises, load.watches)
-    return _report(load, monkey.strikes, verdict, deployment.entries())
+            await _until_ended(load, redis, campaign.settle_seconds)
 
 
 def _report(
@@ -127,7 +138,9 @@ async def _audit(inspection: Inspection, load: Load) -> None:
         await asyncio.sleep(AUDIT_SECONDS)
 
 
-async def _until_ended(load: Load, store: BatchStore, seconds: float) -> None:
+async def _until_ended(load: Load, redis: Redis, seconds: float) -> None:
+    store = BatchStore(redis)
+
     async def has_ended(promise: Promise) -> bool:
         try:
             stored = await store.batch(promise.user, promise.batch_id, with_items=False)
@@ -135,5 +148,9 @@ async def _until_ended(load: Load, store: BatchStore, seconds: float) -> None:
             return True  # For the verdict to find.
         return stored.batch.state in ENDED_BATCH_STATES
 
+    async def is_empty() -> bool:
+        return not await redis.exists(keys.key("outbox"))
+
     for promise in load.promises:
         await wait_until(partial(has_ended, promise), seconds)
+    await wait_until(is_empty, seconds)

@@ -42,6 +42,10 @@ class Service:
         assert self._process, f"{self.name} was never started"
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process is None or self._process.returncode is not None
+
     def command(self) -> Sequence[str]:
         """Return what to run; asked before every start."""
         raise NotImplementedError
@@ -205,6 +209,9 @@ def gateway_environment(redis_url: str, transcribers: Sequence[str]) -> dict[str
         "GATEWAY_MAX_VIDEOS_PER_BATCH": "500",
         "GATEWAY_RETRY_BASE_SECONDS": "0.2",
         "GATEWAY_DRAIN_GRACE_SECONDS": "1",
+        "GATEWAY_WEBHOOK_ALLOW_HTTP": "true",
+        "GATEWAY_WEBHOOK_TIMEOUT_SECONDS": "2",
+        "GATEWAY_WEBHOOK_RETRY_SECONDS": ",".join(["0.5"] * 30),
         "GATEWAY_REFLECTION": "0",
         "GATEWAY_LOG_LEVEL": "WARNING",
     }

@@ -11,8 +11,8 @@ from tests.chaos.journal import Entry
 def local_ports(pid: int) -> set[int]:
     """Return the local ports of every TCP connection of a process."""
     inodes = set()
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        with suppress(FileNotFoundError):  # Closed meanwhile.
             inodes |= set(re.findall(r"socket:\[(\d+)\]", str(link.readlink())))
     tables = (Path(f"/proc/{pid}/net/tcp"), Path(f"/proc/{pid}/net/tcp6"))
     rows = (row.split() for table in tables for row in table.read_text().splitlines()[1:])

@@ -1,0 +1,60 @@
+"""Short runs of the chaos rig, and proof that it would notice a broken promise."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.monkey import Act, Fault, Target, plan
+from tests.chaos.run import Campaign, run
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a path so short that a socket fits in."""
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
+        yield Path(name)
+
+
+async def test_nothing_is_lost_or_doubled_under_fire(folder: Path) -> None:
+    """Whatever is killed, frozen or cut, each item ends once and each watcher sees it once."""
+    faults = plan(seed=2, seconds=24.0, pace_seconds=3.0)
+    report = await run(Campaign(seconds=24.0, seed=2, faults=faults), folder)
+    assert report.verdict.is_clean, report.lines()
+    assert {strike.fault.target for strike in report.kills} == set(Target), report.lines()
+    assert report.items > 400
+
+
+async def test_missing_fencing_is_found(folder: Path) -> None:
+    """Were a late result not fenced off, the run would report items that ended twice."""
+    frozen = Fault(1.5, Target.GATEWAY, Act.FREEZE, away_seconds=14.0, draw=0)
+    report = await run(
+        Campaign(
+            seconds=17.0,
+            seed=1,
+            faults=[frozen],
+            settle_seconds=6.0,
+            module=("tests.chaos.gateway", "--without-fencing"),
+        ),
+        folder,
+    )
+    assert report.verdict.doubled > 0, report.lines()
+
+
+async def test_missing_replay_is_found(folder: Path) -> None:
+    """Did a resumed watch begin at the present, the run would report gaps."""
+    killed = Fault(2.0, Target.GATEWAY, Act.KILL, away_seconds=0.5, draw=0)
+    report = await run(
+        Campaign(
+            seconds=6.0,
+            seed=1,
+            faults=[killed],
+            settle_seconds=20.0,
+            module=("tests.chaos.gateway", "--without-replay"),
+        ),
+        folder,
+    )
+    assert report.verdict.gaps > 0, report.lines()
