@@ -1,0 +1,79 @@
+"""``make bench-overhead``: what the product adds to a batch of one short clip.
+
+The whole product (Redis, gateway, transcriber, SDK) and a plain script that does the same fetch,
+decode and transcription take turns; both have their model in memory.
+"""
+
+import argparse
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from batchscribe.client import Client
+from batchscribe.local.media import MediaAddress, served
+from batchscribe.local.plan import StackSettings
+from batchscribe.local.stack import running
+
+from bench import processes
+
+MODEL = "tiny.en"
+CLIP = "train.mp3"
+SAMPLES = Path(__file__).parent.parent / "samples"
+WARM_UPS = 2
+
+
+async def through_product(client: Client, url: str) -> float:
+    """Return the milliseconds from CreateBatch to the end of the watch."""
+    begun = time.perf_counter()
+    batch = await client.create_batch([url])
+    async for event in client.watch(batch.batch_id):
+        progress = event.progress
+    elapsed = time.perf_counter() - begun
+    assert progress.succeeded == 1, progress
+    return elapsed * 1000
+
+
+async def through_script(script: processes.Service, url: str) -> float:
+    """Return the milliseconds until the script has answered with text."""
+    begun = time.perf_counter()
+    await script.tell(url)
+    text = await script.hear()
+    elapsed = time.perf_counter() - begun
+    assert text
+    return elapsed * 1000
+
+
+async def measure(rounds: int, folder: Path) -> tuple[float, float]:
+    """Return the medians of the product and of the script in milliseconds."""
+    product_ms, script_ms = [], []
+    settings = StackSettings(folder, model=MODEL)
+    plain = ("-m", "bench.plain", "--model", MODEL, "--model-dir", str(folder / "models"))
+    with served(SAMPLES, MediaAddress()) as base_url:
+        url = f"{base_url}/{CLIP}"
+        async with (
+            running(settings, print) as server,
+            processes.started(*plain) as script,
+            Client(server.address, server.api_key) as client,
+        ):
+            for _ in range(rounds + WARM_UPS):
+                product_ms.append(await through_product(client, url))
+                script_ms.append(await through_script(script, url))
+    return median(product_ms[WARM_UPS:]), median(script_ms[WARM_UPS:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        product_ms, plain_ms = asyncio.run(measure(chosen.rounds, Path(folder)))
+    print(
+        f"bench-overhead: product_ms={product_ms:.0f} plain_ms={plain_ms:.0f} "
+        f"overhead_ms={product_ms - plain_ms:.0f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
