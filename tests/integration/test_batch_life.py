@@ -147,7 +147,7 @@ async def test_batch_brings_its_own_retry_policy_and_timeout(redis_url: str) -> 
 
 
 async def test_draining_gateway_hands_its_work_to_the_next(redis_url: str) -> None:
-    """A gateway that goes away gives its leases up at once, and the next one has them in no time."""
+    """A gateway that goes away gives its leases up at once, for the next one to take."""
     async with running(ScriptedTranscriber(for_ever)) as transcriber:
         async with running_gateway(redis_url, [transcriber.address]) as gateway:
             batch = await gateway.create(*urls(1))

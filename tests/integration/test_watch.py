@@ -155,8 +155,7 @@ async def test_watch_goes_on_over_a_gateway_restart(redis_url: str) -> None:
     async def watch_on(gateway: RunningGateway, batch_id: str) -> None:
         cursor = seen[-1] if seen else 0
         async for response in gateway.watch(batch_id, cursor):
-            if response.WhichOneof("event") in STORED:
-                seen.append(response.revision)
+            seen.extend(stored_revisions([response]))
 
     async with running(ScriptedTranscriber(first_waits)) as transcriber:
         async with running_gateway(redis_url, [transcriber.address], listen=address) as gateway:
