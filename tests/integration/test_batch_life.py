@@ -1,4 +1,4 @@
-"""What can be done with a batch besides running it: items, rounds, deletion, retention, attempts."""
+"""What can be done with a batch besides running it: items, rounds, deletion, attempts."""
 
 import asyncio
 
