@@ -17,7 +17,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
   --no-annotate --no-header pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check fmt lint types contract breaking proto proto-check docs lock upgrade-yt-dlp \
+.PHONY: help demo test test-all chaos check fmt lint types contract breaking proto proto-check docs lock upgrade-yt-dlp \
   bench-overhead bench-gateway bench-scale
 
 help: ## List the targets.
@@ -31,6 +31,11 @@ test: $(READY) ## Run every test this machine can run, and say what was left out
 
 test-all: $(READY) ## Run every test; fail if any has to be left out.
 	$(BIN)/pytest -q --nothing-left-out
+
+SECONDS ?= 60
+SEED ?= 1
+chaos: $(READY) ## Kill, freeze and cut a deployment under load for SECONDS=60; fail if anything is lost.
+	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
 
 check: lint types contract proto-check ## Check format, lint, types, imports, contract and stubs.
 

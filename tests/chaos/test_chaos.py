@@ -33,10 +33,10 @@ async def test_missing_fencing_is_found(folder: Path) -> None:
     frozen = Fault(1.5, Target.GATEWAY, Act.FREEZE, away_seconds=14.0, draw=0)
     report = await run(
         Campaign(
-            seconds=17.0,
+            seconds=16.5,
             seed=1,
             faults=[frozen],
-            settle_seconds=6.0,
+            settle_seconds=4.0,
             module=("tests.chaos.gateway", "--without-fencing"),
         ),
         folder,
@@ -52,7 +52,7 @@ async def test_missing_replay_is_found(folder: Path) -> None:
             seconds=6.0,
             seed=1,
             faults=[killed],
-            settle_seconds=20.0,
+            settle_seconds=5.0,
             module=("tests.chaos.gateway", "--without-replay"),
         ),
         folder,
