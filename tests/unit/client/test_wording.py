@@ -21,10 +21,11 @@ def test_what_strangers_wrote_stays_on_its_line() -> None:
 def test_every_violation_gets_a_line() -> None:
     """An invalid request is explained field by field."""
     error = InvalidRequest(
-        "Two fields are wrong.",
+        "videos: too many (and 1 more)",
         violations=(FieldViolation("videos", "too many"), FieldViolation("options", "odd")),
     )
-    assert explain(error) == "Two fields are wrong.\n- videos: too many\n- options: odd"
+    expected = "The request was not accepted:\n- videos: too many\n- options: odd"
+    assert explain(error) == expected
 
 
 def test_a_missing_key_comes_with_a_hint() -> None:

@@ -44,7 +44,8 @@ def why_failed(item: batch_pb2.BatchItem) -> str:
 
 def explain(error: BatchscribeError) -> str:
     """Return an error as a sentence with a hint, and a line for each bad field."""
-    lines = [printable(error.message)]
+    # The message repeats the first violation, for those who see nothing else.
+    lines = ["The request was not accepted:" if error.violations else printable(error.message)]
     lines += [printable(f"- {bad.field}: {bad.description}") for bad in error.violations]
     if isinstance(error, Unavailable):
         lines.append("Is the server running, and is its address right? See `batchscribe doctor`.")
