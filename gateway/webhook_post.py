@@ -22,7 +22,6 @@ _FAILURES: Mapping[type[Exception], str] = {
     httpx2.ConnectError: "The address cannot be reached.",
     httpx2.TransportError: "The connection broke before there was an answer in HTTP.",
     httpx2.InvalidURL: "The address is not valid.",
-    UnicodeError: "The address is not valid.",
 }
 
 
@@ -70,11 +69,11 @@ def _answer(response: httpx2.Response) -> Answer:
     if response.is_success:
         return Answer(status)
     redirect = "; redirects are not followed" if response.is_redirect else ""
-    retry_after = _seconds_until(response.headers.get("retry-after", ""), datetime.now(UTC))
+    retry_after = seconds_until(response.headers.get("retry-after", ""), datetime.now(UTC))
     return Answer(status, f"The receiver answered {status}{redirect}.", retry_after)
 
 
-def _seconds_until(retry_after: str, now: datetime) -> float | None:
+def seconds_until(retry_after: str, now: datetime) -> float | None:
     """Read ``Retry-After``: seconds or a date; None if it is neither."""
     if retry_after.isdecimal():
         return float(retry_after)

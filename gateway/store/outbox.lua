@@ -6,7 +6,7 @@
 
 local count, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local MOST_PER_USER, MOST_PER_RECEIVER = 4, 2
-local LOOK_AT, STEP_BACK_MS = 200, 1000
+local LOOK_AT = 200
 
 local taken = {}
 
@@ -39,9 +39,9 @@ for _, member in ipairs(due) do
       member, tonumber(message.epoch), message.batch, tonumber(message.revision), message.url,
       tonumber(message.tries), receiver,
     }
-  else
-    -- Those behind it must come into view, however long the queue of this receiver is.
-    redis.call('ZADD', key('outbox'), now + STEP_BACK_MS, member)
+  elseif #due == LOOK_AT then
+    -- To the end of the queue: those that cannot be seen from here must come into view.
+    redis.call('ZADD', key('outbox'), now, member)
   end
 end
 return leased
