@@ -11,7 +11,12 @@ for _, member in ipairs(members) do
   if item and not has_ended(item.state) then
     set(item, {suspect = tonumber(item.suspect) + 1})
     if tonumber(item.suspect) >= tonumber(ARGV[2]) then
-      settle_item(load_batch(item.user, item.batch), item, FAILED, ARGV[3], 'POISON')
+      local batch = load_batch(item.user, item.batch)
+      if item.cancel == '1' then
+        settle_item(batch, item, CANCELLED)
+      else
+        settle_item(batch, item, FAILED, ARGV[3], 'POISON')
+      end
     end
   end
 end

@@ -8,10 +8,12 @@ if not batch then return {'NOT_FOUND'} end
 
 local is_whole = #ARGV == 2
 local items = is_whole and items_of(batch) or {}
+local is_named = {}
 for i = 3, #ARGV do
   local item = load_item(user .. '/' .. ARGV[i])
   if not item or item.batch ~= batch_id then return {'NO_SUCH_ITEM', ARGV[i]} end
-  items[#items + 1] = item
+  if not is_named[item.id] then items[#items + 1] = item end
+  is_named[item.id] = true
 end
 if batch_has_ended(batch) then return {'OK'} end
 

@@ -60,7 +60,8 @@ local function next_batch()
 end
 
 local function serve(batch)
-  redis.call('ZINCRBY', key('users'), 1 / tonumber(batch.weight), batch.user)
+  local received = redis.call('ZINCRBY', key('users'), 1 / tonumber(batch.weight), batch.user)
+  redis.call('HSET', key('served'), batch.user, received)
   redis.call('ZADD', key('runnable', batch.user), redis.call('INCR', key('turn')), batch.id)
 end
 
@@ -73,10 +74,15 @@ local function put_off(batch, item, delay_ms)
   requeue(batch, item, delay_ms)
 end
 
--- Keeps a suspect item for this transcriber alone: nothing new starts there until it is empty.
+-- Keeps this transcriber for a suspect item, which has its place already: nothing new starts there
+-- until it is empty.
 local function reserve(batch, item)
   redis.call('SET', alone, item.member, 'PX', RESERVATION_MS)
-  put_off(batch, item, RESERVATION_MS)
+  set(item, {address = address})
+  take_place(batch, item)
+  redis.call('ZREM', key('ready', batch.user, batch.id), item.member)
+  redis.call('ZADD', key('delayed'), now + RESERVATION_MS, item.member)
+  settle_queue(batch)
 end
 
 local function site_wait_ms(item)

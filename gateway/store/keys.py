@@ -26,6 +26,8 @@ TEMPLATES: Mapping[str, str] = {
     "transcript": "{bs}:u:%s:transcript:%s",
     # Users with runnable batches: ZSET by service received; gone when empty.
     "users": "{bs}:users",
+    # Service that users received since somebody began to wait: HASH by user; gone when nobody waits.
+    "served": "{bs}:served",
     # Leased items as "<user>/<item_id>": ZSET by end of lease in ms.
     "leases": "{bs}:leases",
     # Items that wait for their next attempt as "<user>/<item_id>": ZSET by time in ms.

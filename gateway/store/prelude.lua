@@ -136,13 +136,19 @@ local function settle_queue(batch)
       redis.call('ZADD', runnable, redis.call('INCR', key('turn')), batch.id)
     end
     if not redis.call('ZSCORE', key('users'), batch.user) then
-      -- A user who comes back starts level with the least served: idleness earns no credit.
-      redis.call('ZADD', key('users'), least_service(), batch.user)
+      -- A user who comes back keeps what was received, and starts level with the least served at
+      -- least: idleness earns no credit.
+      local received = tonumber(redis.call('HGET', key('served'), batch.user) or '0')
+      redis.call('ZADD', key('users'), math.max(received, least_service()), batch.user)
     end
     woken[batch.user .. '/' .. batch.id] = true
   else
     redis.call('ZREM', runnable, batch.id)
-    if redis.call('ZCARD', runnable) == 0 then redis.call('ZREM', key('users'), batch.user) end
+    if redis.call('ZCARD', runnable) == 0 then
+      local has_left = redis.call('ZREM', key('users'), batch.user) == 1
+      -- When nobody waits nobody is ahead of anybody.
+      if has_left and redis.call('ZCARD', key('users')) == 0 then redis.call('DEL', key('served')) end
+    end
   end
 end
 
@@ -160,13 +166,24 @@ end
 
 -- ---- items ------------------------------------------------------------------------------------
 
-local function end_lease(item)
-  redis.call('ZREM', key('leases'), item.member)
-  redis.call('SREM', key('worker', item.address), item.member)
+local function end_solitude(item)
   if redis.call('GET', key('alone', item.address)) == item.member then
     redis.call('DEL', key('alone', item.address))
   end
+end
+
+local function end_lease(item)
+  redis.call('ZREM', key('leases'), item.member)
+  redis.call('SREM', key('worker', item.address), item.member)
+  end_solitude(item)
   set(item, {leased = 0})
+end
+
+-- A waiting item may be offered to the transcriber at its address, or have it kept for itself.
+local function leave_transcriber(item)
+  if not item.address then return end
+  redis.call('ZREM', key('adopt', item.address), item.member)
+  end_solitude(item)
 end
 
 local function move(batch, item, state)
@@ -230,6 +247,8 @@ local function finish_item(batch, item, state, outcome, reason)
   if item.leased == '1' then
     log_attempt(item, RESULT_OF_STATE[state], reason or '')
     end_lease(item)
+  else
+    leave_transcriber(item)
   end
   free_place(batch, item)
   redis.call('ZREM', key('ready', batch.user, batch.id), item.member)
@@ -253,7 +272,9 @@ end
 local function skip_unstarted(batch)
   for _, item in ipairs(items_of(batch)) do
     local is_idle = tonumber(item.state) == PENDING and item.leased ~= '1'
-    if is_idle and tonumber(item.attempts) == 0 then finish_item(batch, item, SKIPPED) end
+    -- The work on an item that lost its lease may go on at its transcriber.
+    local never_started = tonumber(item.attempts) == 0 and tonumber(item.lost) == 0
+    if is_idle and never_started then finish_item(batch, item, SKIPPED) end
   end
 end
 
@@ -328,11 +349,12 @@ local function settle_item(batch, item, state, outcome, reason)
   end_batch_if_done(batch)
 end
 
--- Lets an item start again after delay_ms. In a serial batch it keeps the one place meanwhile, or
--- the items behind it would overtake.
+-- Lets an item start again after delay_ms. In a serial batch it has the one place meanwhile, or the
+-- items behind it would overtake.
 local function requeue(batch, item, delay_ms)
+  leave_transcriber(item)
   if delay_ms > 0 then
-    if batch.serial ~= '1' then free_place(batch, item) end
+    if batch.serial == '1' then take_place(batch, item) else free_place(batch, item) end
     redis.call('ZADD', key('delayed'), now + delay_ms, item.member)
   else
     free_place(batch, item)
@@ -349,6 +371,7 @@ local function undo_attempt(batch, item, result, reason)
   end_lease(item)
   if tonumber(item.state) ~= PENDING then
     move(batch, item, PENDING)
+    set(item, {not_before_ms = '', outcome = ''})
     emit_item(batch, item)
   end
 end

@@ -71,6 +71,7 @@ function kinds.back()
 end
 
 function kinds.over()
+  set(item, {lost = tonumber(item.lost) + 1})
   undo_attempt(batch, item, ATTEMPT.LOST, reason)
   offer_adoption(batch, item)
 end
