@@ -1,0 +1,312 @@
+"""The batch state machine as a plain model: the same transitions over dataclasses, without Redis.
+
+It predicts every state, counter and answer. Where the store may choose (which of several equals a
+claim takes, when an item is put off because its site waits) it judges the choice and follows it.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from batchscribe.v1 import batch_pb2 as pb
+
+from gateway.store import Release
+from tests.store_model.batch import CANCELLED, FAILED, SUCCEEDED, Batch, Item, Queue
+
+MAX_LOST = 2
+MAX_CRASHES = 2
+MAX_SUSPICIONS = 3
+MAX_SITE_WAITS = 2
+RUNS_ALONE = 2
+
+
+@dataclass(frozen=True)
+class Waits:
+    """What a claim chose to let wait: the item its transcriber is kept for, and those put off."""
+
+    kept_for: str | None
+    delayed: frozenset[str]
+
+
+@dataclass
+class Model:
+    """All batches, and who may have the next slot."""
+
+    batches: dict[str, Batch] = field(default_factory=dict)
+    waiting_sites: set[str] = field(default_factory=set)
+    users: set[str] = field(default_factory=set)
+    suspects: dict[str, dict[Item, None]] = field(default_factory=dict)
+    # What each user has had of the slots since somebody began to wait. A user who was away starts
+    # level with the least served at least.
+    service: dict[str, float] = field(default_factory=dict)
+    waiting_users: set[str] = field(default_factory=set)
+    turns: int = 0
+
+    @property
+    def items(self) -> Iterator[Item]:
+        return (item for batch in self.batches.values() for item in batch.items)
+
+    def leased_to(self, address: str) -> list[Item]:
+        return [item for item in self.items if item.is_leased and item.address == address]
+
+    def alone_at(self, address: str) -> Item | None:
+        """The item that runs alone on a transcriber, or for which it is kept."""
+        return next((item for item in self.items if item.alone_at == address), None)
+
+    def find(self, member: str) -> tuple[Batch, Item]:
+        for batch in self.batches.values():
+            for item in batch.items:
+                if item.member == member:
+                    return batch, item
+        raise AssertionError(f"the store names {member}, which there is not")
+
+    def settle(self) -> None:
+        """Draw the consequences for who waits; after every change."""
+        self.turns += 1
+        for batch in self.batches.values():
+            if not batch.is_runnable:
+                batch.turn = None
+            elif batch.turn is None:
+                batch.turn = self.turns
+        waiting = {batch.user for batch in self.batches.values() if batch.turn is not None}
+        least = min((self.service[user] for user in waiting & self.waiting_users), default=0.0)
+        for user in waiting - self.waiting_users:
+            self.service[user] = max(least, self.service.get(user, 0.0))
+        self.waiting_users = waiting
+        if not waiting:
+            self.service.clear()
+
+    def create(self, batch: Batch) -> None:
+        self.batches[batch.batch_id] = batch
+        self.users.add(batch.user)
+        self.settle()
+
+    def delete(self, batch: Batch) -> None:
+        del self.batches[batch.batch_id]
+        self.settle()
+
+    # -- claims ---------------------------------------------------------------------------------
+
+    def claim(
+        self, address: str, slots: int, count: int, answer: Sequence[str], waits: Waits
+    ) -> None:
+        """Judge and follow the answer to a claim, members in order."""
+        adopted = self.adopt(address, answer)
+        self.promote()
+        for member in answer[adopted:]:
+            assert len(self.leased_to(address)) < slots, "it has no free slot"
+            self.start(address, member)
+        left = adopted + count - len(answer)
+        assert left >= 0, "it did not ask for so many"
+        if waits.kept_for and not self.alone_at(address):
+            self.reserve(address, waits.kept_for)
+        self.put_off(waits.delayed)
+        if left and len(self.leased_to(address)) < slots and not self.alone_at(address):
+            assert not self.startable(), "more could have started"
+
+    def adopt(self, address: str, answer: Sequence[str]) -> int:
+        """Lease what is offered to a transcriber; return how many of ``answer`` these are."""
+        offered = [item for item in self.items if item.offered_to == address]
+        assert {item.member for item in offered} == set(answer[: len(offered)])
+        for item in offered:
+            item.lease(address)
+        self.settle()
+        return len(offered)
+
+    def promote(self) -> None:
+        for batch in self.batches.values():
+            for item in batch.items:
+                if item.queue is Queue.DUE:
+                    batch.requeue(item, is_delayed=False)
+        self.settle()
+
+    def startable(self) -> list[tuple[Batch, Item]]:
+        """What may start now, of each batch its first."""
+        found = ((batch, batch.next_item(self.waiting_sites)) for batch in self.batches.values())
+        return [(batch, item) for batch, item in found if item]
+
+    def next_in_line(self) -> list[Item]:
+        """Whatever may be next: least served user first, then the batch whose turn it is."""
+        startable = self.startable()
+        order = [(self.service[batch.user], batch.turn or 0) for batch, _ in startable]
+        return [
+            item for place, (_, item) in zip(order, startable, strict=True) if place == min(order)
+        ]
+
+    def start(self, address: str, member: str) -> None:
+        """Judge and follow the start of an item."""
+        batch, item = self.find(member)
+        kept_for = self.alone_at(address)
+        if item is not kept_for:
+            assert not kept_for, "the transcriber was kept for another"
+            assert item in self.next_in_line(), "it was another's turn"
+            self.charge(batch)
+        if item.suspicions >= RUNS_ALONE:
+            assert not self.leased_to(address), "a suspect starts beside another"
+            item.alone_at = address
+        item.lease(address)
+        self.settle()
+
+    def charge(self, batch: Batch) -> None:
+        self.service[batch.user] += 1 / batch.weight
+        self.turns += 1
+        batch.turn = self.turns
+
+    def reserve(self, address: str, member: str) -> None:
+        """Judge and follow the keeping of a transcriber for one suspect."""
+        _, item = self.find(member)
+        assert item in self.next_in_line(), "it was another's turn"
+        assert item.suspicions >= RUNS_ALONE
+        assert self.leased_to(address), "it could have started"
+        item.queue, item.is_placed, item.alone_at = Queue.DELAYED, True, address
+        self.settle()
+
+    def put_off(self, members: Collection[str]) -> None:
+        """Judge and follow the waiting of items for their site."""
+        for member in members:
+            batch, item = self.find(member)
+            if item.queue is Queue.READY:
+                assert item.site in self.waiting_sites, "it was put off for nothing"
+                batch.requeue(item, is_delayed=True)
+        self.settle()
+
+    # -- writes under a lease -------------------------------------------------------------------
+
+    def is_stale(self, member: str, epoch: int) -> bool:
+        held = (item for item in self.items if item.is_leased)
+        return (member, epoch) not in ((item.member, item.epoch) for item in held)
+
+    def stage(
+        self, member: str, epoch: int, state: pb.ItemState.ValueType, duration_ms: int
+    ) -> bool:
+        if self.is_stale(member, epoch):
+            return False
+        batch, item = self.find(member)
+        is_first = item.attempt_epoch != epoch
+        item.count_attempt()
+        item.state = state if is_first else max(state, item.state)
+        item.duration_ms = duration_ms or item.duration_ms
+        batch.start()
+        return True
+
+    def renew(self, member: str, epoch: int) -> str:
+        if self.is_stale(member, epoch):
+            return "STALE"
+        _, item = self.find(member)
+        item.has_expired = False
+        return "CANCEL" if item.is_unwanted else "OK"
+
+    def finish(
+        self, member: str, epoch: int, state: pb.ItemState.ValueType, duration_ms: int
+    ) -> bool:
+        if self.is_stale(member, epoch):
+            return self.was_ended_by(member, epoch)
+        batch, item = self.find(member)
+        item.count_attempt()
+        item.duration_ms = duration_ms or item.duration_ms
+        item.ended_epoch = epoch
+        batch.start()
+        if state == SUCCEEDED:
+            self.waiting_sites.discard(item.site)
+        self.end(batch, item, state)
+        self.settle()
+        return True
+
+    def end(self, batch: Batch, item: Item, state: pb.ItemState.ValueType) -> None:
+        if state != FAILED:
+            batch.end_item(item, state)
+        elif item.is_unwanted:
+            batch.end_item(item, CANCELLED)
+        else:
+            batch.fail_item(item)
+
+    def was_ended_by(self, member: str, epoch: int) -> bool:
+        return any(
+            item.member == member and item.has_ended and item.ended_epoch == epoch
+            for item in self.items
+        )
+
+    def release(self, member: str, epoch: int, kind: Release, delay_ms: int, boot_id: str) -> bool:
+        if self.is_stale(member, epoch):
+            return False
+        batch, item = self.find(member)
+        if item.is_unwanted:
+            batch.end_item(item, CANCELLED)
+        elif kind in (Release.RETRY, Release.CRASH, Release.SITE):
+            self.fail(batch, item, kind)
+        else:
+            self.hand_back(batch, item, kind, delay_ms, boot_id)
+        self.settle()
+        return True
+
+    def fail(self, batch: Batch, item: Item, kind: Release) -> None:
+        item.crashes += kind is Release.CRASH
+        item.site_waits += kind is Release.SITE
+        if item.crashes >= MAX_CRASHES or item.site_waits >= MAX_SITE_WAITS:
+            item.count_attempt()
+            batch.fail_item(item)
+            return
+        if kind is Release.SITE:
+            item.uncount_attempt()
+            self.waiting_sites.add(item.site)
+        else:
+            item.count_attempt()
+        item.end_lease()
+        item.state = pb.ITEM_STATE_WAITING_RETRY
+        batch.requeue(item, is_delayed=True)
+
+    def hand_back(
+        self, batch: Batch, item: Item, kind: Release, delay_ms: int, boot_id: str
+    ) -> None:
+        item.lost += kind is not Release.BACK
+        item.undo_attempt()
+        if kind is Release.OVER:
+            batch.offer(item)
+        else:
+            batch.requeue(item, is_delayed=delay_ms > 0)
+        if kind is Release.LOST:
+            self.suspects.setdefault(boot_id, {})[item] = None
+
+    # -- what happens by itself -----------------------------------------------------------------
+
+    def reap(self, late: Batch | None = None) -> tuple[int, int]:
+        """Return how many leases had run out, and how many batches ended or went."""
+        lost = sorted(item.member for item in self.items if item.is_leased and item.has_expired)
+        for member in lost:
+            self.take_back(*self.find(member))
+            self.settle()
+        return len(lost), int(late is not None and self.is_too_late(late))
+
+    def is_too_late(self, batch: Batch) -> bool:
+        """End a batch that is over its deadline, or delete one that is over its time."""
+        if not batch.has_ended:
+            batch.give_up()
+            self.settle()
+            return True
+        if batch.keep_ms:
+            self.delete(batch)
+        return batch.keep_ms > 0
+
+    def take_back(self, batch: Batch, item: Item) -> None:
+        item.lost += 1
+        if item.is_unwanted or item.lost > MAX_LOST:
+            self.end(batch, item, FAILED)
+        else:
+            item.undo_attempt()
+            batch.offer(item)
+
+    def blame(self, boot_id: str) -> int:
+        suspects = self.suspects.pop(boot_id, {})
+        for item in suspects:
+            item.suspicions += not item.has_ended
+            if item.suspicions >= MAX_SUSPICIONS and not item.has_ended:
+                self.end(*self.find(item.member), FAILED)
+                self.settle()
+        return len(suspects)
+
+    def let_time_pass(self) -> None:
+        """Let every wait end, that of the sites too; leases are renewed meanwhile."""
+        self.waiting_sites.clear()
+        for item in self.items:
+            if item.queue is Queue.DELAYED:
+                item.queue, item.alone_at = Queue.DUE, ""
+        self.settle()
