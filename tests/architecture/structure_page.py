@@ -32,6 +32,7 @@ FOLDERS = {
     "servicekit": "What both services share.",
     "samples": "Spoken clips for the demo and the tests.",
     "bench": "What is measured, and how.",
+    "bench/arq": "The peer that the gateway is measured beside.",
 }
 
 
