@@ -1,12 +1,15 @@
 """A real Valkey for tests, as durable as the one we ship, that can be killed and started again."""
 
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import redis
+from batchscribe.local import tether
 from batchscribe.local.valkey import find_server
 
 _START_SECONDS = 10.0
@@ -21,12 +24,15 @@ class Valkey:
         self._folder = Path(tempfile.mkdtemp(prefix="valkey-"))
         self._socket = self._folder / "socket"
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"unix://{self._socket}"
+        self.path = str(self._socket)
+        self.url = f"unix://{self.path}"
 
     def start(self) -> None:
         place = ("--dir", str(self._folder), "--unixsocket", str(self._socket), "--port", "0")
         log = ("--logfile", str(self._folder / "log"), "--save", "")
-        self._process = subprocess.Popen([find_server(), *place, *log, *_DURABLE])
+        # A run that is killed leaves no server behind.
+        tied = (sys.executable, "-I", "-S", str(tether.__file__), str(os.getpid()))
+        self._process = subprocess.Popen([*tied, find_server(), *place, *log, *_DURABLE])
         self._until_ready()
 
     def kill(self) -> None:
