@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 PLACES = 8
 POLL_SECONDS = 0.25
+STORE_RETRY_SECONDS = 2.0
 
 _GONE = 410
 _OVERLOADED = frozenset({429, 502, 504})
@@ -114,6 +115,7 @@ class WebhookSender:
             return await self._outbox.claim(free, lease_ms, receivers)
         except StoreUnavailable:
             log.warning("no webhooks are sent: the store is away")
+            await asyncio.sleep(STORE_RETRY_SECONDS)
             return []
 
     def _start(self, client: WebhookClient, message: Message) -> None:
