@@ -4,6 +4,7 @@ It predicts every state, counter and answer. Where the store may choose (which o
 claim takes, when an item is put off because its site waits) it judges the choice and follows it.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -125,11 +126,16 @@ class Model:
         return [(batch, item) for batch, item in found if item]
 
     def next_in_line(self) -> list[Item]:
-        """Whatever may be next: least served user first, then the batch whose turn it is."""
+        """Whatever may be next: a least served user's, of the batch whose turn it is."""
         startable = self.startable()
-        order = [(self.service[batch.user], batch.turn or 0) for batch, _ in startable]
+        least = min((self.service[batch.user] for batch, _ in startable), default=0.0)
+        turns: dict[str, list[int]] = defaultdict(list)
+        for batch, _ in startable:
+            turns[batch.user].append(batch.turn or 0)
         return [
-            item for place, (_, item) in zip(order, startable, strict=True) if place == min(order)
+            item
+            for batch, item in startable
+            if self.service[batch.user] == least and batch.turn == min(turns[batch.user])
         ]
 
     def start(self, address: str, member: str) -> None:
