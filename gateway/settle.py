@@ -27,6 +27,9 @@ REFUSED_REASONS = frozenset({"BUSY", "DRAINING"})
 # The transcriber let go of a task that it had: cancelled, or taken over by a later lease.
 LEFT_REASONS = frozenset({"TASK_CANCELLED", "ADOPTED", "STALE_EPOCH"})
 
+# A server that stops ends open calls with either.
+GONE_CODES = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+
 # Failures that are not the video's own, and how its lease is given up for them.
 RELEASES: Mapping[str, Release] = {
     "WORKER_CRASHED": Release.CRASH,
@@ -119,7 +122,7 @@ class Settler:
             await self._store.release(
                 work.lease, Release.LOST, delay_ms=HAND_BACK_MS, error=_because(reason)
             )
-        elif code is grpc.StatusCode.UNAVAILABLE:
+        elif code in GONE_CODES:
             await self._store.release(
                 work.lease,
                 Release.LOST,

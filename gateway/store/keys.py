@@ -26,7 +26,7 @@ TEMPLATES: Mapping[str, str] = {
     "transcript": "{bs}:u:%s:transcript:%s",
     # Users with runnable batches: ZSET by service received; gone when empty.
     "users": "{bs}:users",
-    # Service that users received since somebody began to wait: HASH by user; gone when nobody waits.
+    # Service received by user since somebody began to wait: HASH; gone when nobody waits.
     "served": "{bs}:served",
     # Leased items as "<user>/<item_id>": ZSET by end of lease in ms.
     "leases": "{bs}:leases",
