@@ -4,7 +4,6 @@ A bad packet costs its own sound and no more: it is counted, and its place is fi
 so that all later times stay right. A file can open no other file and no address.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +30,6 @@ _LONGEST_BLIND_GAP_SECONDS = 60.0  # Where no length is declared, more is a brok
 # A file that lacks more than both of these is cut; less is damage or rounding.
 _SMALL_LOSS = 0.05
 _SMALL_LOSS_SECONDS = 1.0
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
