@@ -98,6 +98,7 @@ class Server:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
             server, address = self._bind(folder / "own.sock")
             await server.start()
+            stack.push_async_callback(server.stop, None)
             http = await self._serve_http(stack, folder / "own.sock")
             async with asyncio.TaskGroup() as group:
                 loops = [
