@@ -20,7 +20,7 @@ from batchscribe.transcriber.v1.transcriber_service_pb2 import (
 )
 from batchscribe.v1.batch_pb2 import ItemState
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import StoreFull, StoreUnavailable
 from gateway.pool import Transcriber, TranscriberPool
 from gateway.settle import Settler
 from gateway.store import BatchStore, Lease, Renewal, Wake
@@ -100,8 +100,8 @@ class Dispatcher:
             self._look.clear()
             try:
                 await self._claim()
-            except StoreUnavailable:
-                log.warning("cannot claim: the store is away")
+            except (StoreUnavailable, StoreFull) as error:
+                log.warning("cannot claim", reason=error.reason)
                 await asyncio.sleep(STORE_RETRY_SECONDS)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- cancel(user, batch_id, item_id...) -> {OK} | {NOT_FOUND} | {NO_SUCH_ITEM, item_id}
 -- Ends the waiting items of a batch as CANCELLED and flags the running ones; without item ids the
 -- whole batch. Items that have ended stay as they are; asking again changes nothing.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- stage(member, epoch, worker, state, title, duration_ms) -> OK | STALE
 -- Moves a leased item forward to FETCHING or TRANSCRIBING and stores what the transcriber learned.
 -- The same stage again changes nothing and makes no revision.

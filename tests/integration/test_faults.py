@@ -1,0 +1,274 @@
+"""Every script under every harm that a connection can come to, and Redis as a whole under some.
+
+A transition whose fate is unknown is asked for again. Whatever became of the first try, Redis must
+then hold what one undisturbed call leaves there.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+import redis.asyncio
+from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
+from batchscribe.v1.batch_pb2 import (
+    Batch,
+    BatchItem,
+    BatchOptions,
+    ItemError,
+    ItemState,
+)
+from batchscribe.v1.webhook_service_pb2 import DeliveryState
+
+from gateway.errors import NotFound, StoreFull, StoreUnavailable, WrongState
+from gateway.store import BatchStore, Lease, Message, NewBatch, Outbox, Release, SendResult, connect
+from gateway.store.scripts import NAMES
+from servicekit.status import reason_of
+from tests.redis_proxy import Harm, RedisProxy, proxied
+from tests.running_gateway import RunningGateway, running_gateway
+from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded
+from tests.support import wait_until
+from tests.valkey import Valkey
+
+USER = "ann"
+BOOT = "boot-1"
+FAILED, SUCCEEDED = ItemState.ITEM_STATE_FAILED, ItemState.ITEM_STATE_SUCCEEDED
+HOUR_MS = 3_600_000
+
+# Keys that hold no state: what woke whom, when somebody looked, and answers kept for repeats.
+STATELESS = re.compile(r"\{bs\}:(wake|reaped|turn|op:.*)")
+MILLISECONDS = re.compile(rb"1[0-9]{12}")
+
+
+@dataclass(frozen=True)
+class World:
+    """A store with something for every script to do, and the leases that are held in it."""
+
+    store: BatchStore
+    outbox: Outbox
+    lease: Lease
+    message: Message
+
+
+def new_batch(batch_id: str, total: int = 3) -> NewBatch:
+    options = BatchOptions(
+        parallel=True, continue_on_error=True, max_concurrent=3, notify_webhook="http://r.test/"
+    )
+    items = []
+    for index in range(total):
+        item_id = f"item_{batch_id.removeprefix('batch_')}_{index}"
+        shown = BatchItem(item_id=item_id, index=index, url="http://x.test/")
+        items.append((shown, TranscribeRequest(task_id=item_id, url="http://x.test/")))
+    return NewBatch(Batch(batch_id=batch_id, options=options), items, request_id=batch_id)
+
+
+async def make_world(url: str, lend: BatchStore, outbox: Outbox) -> World:
+    """Store, undisturbed: an ended batch with a message on its way, and a running one."""
+    client = connect(url)
+    store = BatchStore(client)
+    await store.create(USER, new_batch("batch_ended", 1))
+    (lease,) = await store.claim("op-1", "w1", 9, 1)
+    await store.finish(lease, FAILED, BatchItem(error=ItemError(reason="NO_AUDIO")))
+    (message,) = await Outbox(client).claim(1, HOUR_MS)
+    await store.create(USER, new_batch("batch_open"))
+    suspect, lease = await store.claim("op-2", "w1", 9, 2)
+    await store.release(suspect, Release.LOST, delay_ms=HOUR_MS, boot_id=BOOT)
+    await client.aclose()
+    return World(lend, outbox, lease, message)
+
+
+# What each script is called for, as the product calls it.
+CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
+    "create": lambda w: w.store.create(USER, new_batch("batch_new")),
+    "claim": lambda w: w.store.claim("op-3", "w2", 1, 1),
+    "stage": lambda w: w.store.stage(
+        w.lease, "w1", ItemState.ITEM_STATE_TRANSCRIBING, "Title", 2000
+    ),
+    "renew": lambda w: w.store.renew([w.lease]),
+    "finish": lambda w: w.store.finish(
+        w.lease, SUCCEEDED, BatchItem(transcription_id="trans_1"), transcript=b"text"
+    ),
+    "release": lambda w: w.store.release(
+        w.lease, Release.RETRY, delay_ms=HOUR_MS, error=ItemError(reason="SOURCE_FETCH_FAILED")
+    ),
+    "reap": lambda w: w.store.reap(),
+    "blame": lambda w: w.store.blame(BOOT),
+    "cancel": lambda w: w.store.cancel(USER, "batch_open", []),
+    "retry": lambda w: w.store.retry(USER, "batch_ended"),
+    "delete": lambda w: w.store.delete(USER, "batch_ended"),
+    "read": lambda w: w.store.batch(USER, "batch_open", with_items=True),
+    "outbox": lambda w: w.outbox.claim(1, HOUR_MS),
+    "sent": lambda w: w.outbox.record(
+        w.message, SendResult(DeliveryState.DELIVERY_STATE_PENDING, 500, "no", HOUR_MS)
+    ),
+    "resend": lambda w: w.outbox.redeliver(USER, w.message.webhook_id),
+    "deliveries": lambda w: w.outbox.deliveries(USER, "batch_ended"),
+    "secrets": lambda w: w.outbox.secrets(USER, "whsec_spare"),
+    "rotate": lambda w: w.outbox.rotate(USER, "whsec_new", HOUR_MS),
+}
+
+
+def test_every_script_is_put_to_the_test() -> None:
+    """No script is without a call here, so a new one has to stand the harms too."""
+    assert CALLS.keys() == set(NAMES)
+
+
+@asynccontextmanager
+async def harmed_world(valkey: Valkey) -> AsyncIterator[tuple[World, RedisProxy]]:
+    """Give a world whose calls go through a proxy, in an empty Redis."""
+    valkey.flush()
+    async with proxied(valkey.path) as proxy:
+        client = connect(proxy.url)
+        yield await make_world(valkey.url, BatchStore(client), Outbox(client)), proxy
+        await client.aclose()
+
+
+async def insist(call: Callable[[], Awaitable[object]]) -> None:
+    """Call again while the store is away; done before is as good as done now."""
+    while True:
+        with suppress(StoreUnavailable):
+            with suppress(NotFound, WrongState):
+                await call()
+            return
+
+
+async def contents(url: str) -> dict[str, object]:
+    """Return all state in Redis, with every point in time made the same."""
+    client: Any = redis.asyncio.Redis.from_url(url)
+    names = [name async for name in client.scan_iter(count=1000)]
+    dumps: dict[str, object] = {
+        name.decode(): (await _content(client, name), await client.pttl(name) > 0)
+        for name in sorted(names)
+        if not STATELESS.fullmatch(name.decode())
+    }
+    await client.aclose()
+    return dumps
+
+
+async def _content(client: Any, name: bytes) -> bytes:
+    kind = (await client.type(name)).decode()
+    reads = {
+        "string": lambda: client.get(name),
+        "hash": lambda: client.hgetall(name),
+        "set": lambda: client.smembers(name),
+        "zset": lambda: client.zrange(name, 0, -1, withscores=True),
+        "stream": lambda: client.xrange(name),
+    }
+    found = await reads[kind]()
+    if kind in ("hash", "set"):
+        found = sorted(found.items() if kind == "hash" else found)
+    return MILLISECONDS.sub(b"<ms>", repr(found).encode())
+
+
+@pytest.mark.parametrize("harm", Harm)
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_repeated_call_has_one_effect(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch, name: str, harm: Harm
+) -> None:
+    """Whatever happens to a script's connection, asking again leaves what one call leaves."""
+    monkeypatch.setattr("gateway.store.connection.REPLY_SECONDS", 0.2)
+    async with harmed_world(valkey) as (world, _):
+        await insist(lambda: CALLS[name](world))
+        expected = await contents(valkey.url)
+    async with harmed_world(valkey) as (world, proxy):
+        proxy.harm(name, harm)
+        await insist(lambda: CALLS[name](world))
+        proxy.thaw()
+        await asyncio.wait_for(proxy.harmed.wait(), 5)
+        assert await contents(valkey.url) == expected
+
+
+async def test_scripts_that_redis_forgot_are_sent_again(valkey: Valkey) -> None:
+    """SCRIPT FLUSH in the middle of a batch is not noticed."""
+    async with harmed_world(valkey) as (world, _):
+        client: Any = redis.asyncio.Redis.from_url(valkey.url)
+        await client.script_flush()
+        await client.aclose()
+        assert await CALLS["finish"](world)
+        stored = await world.store.batch(USER, "batch_open", with_items=True)
+        assert SUCCEEDED in {item.state for item in stored.batch.items}
+
+
+async def test_frozen_redis_costs_no_work(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Redis hangs calls run on; when it is back each result is stored, of one attempt."""
+    monkeypatch.setattr("gateway.store.connection.REPLY_SECONDS", 0.3)
+    gate = asyncio.Event()
+
+    async def wait(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
+        await gate.wait()
+        return succeeded()
+
+    valkey.flush()
+    async with (
+        proxied(valkey.path) as proxy,
+        running(ScriptedTranscriber(wait)) as transcriber,
+        running_gateway(proxy.url, [transcriber.address]) as gateway,
+    ):
+        batch = await gateway.create("http://x/1", "http://x/2")
+        await wait_until(lambda: len(transcriber.tasks) == 2)
+        proxy.freeze()
+        gate.set()
+        await wait_until(lambda: not transcriber.tasks)
+        proxy.thaw()
+        ended = await wait_until(lambda: has_ended(gateway, batch.batch_id), 20)
+    assert [item.state for item in ended.items] == [SUCCEEDED, SUCCEEDED]
+    assert [item.attempt_count for item in ended.items] == [1, 1]
+    assert set(transcriber.seen.values()) == {1}
+
+
+async def has_ended(gateway: RunningGateway, batch_id: str) -> Batch | None:
+    with suppress(grpc.aio.AioRpcError):
+        batch = await gateway.batch(batch_id)
+        return batch if batch.HasField("end_time") else None
+    return None
+
+
+async def test_full_memory_refuses_new_batches_and_ends_old_ones(valkey: Valkey) -> None:
+    """Without room CreateBatch says so, and what was promised is still finished."""
+    async with harmed_world(valkey) as (world, _):
+        client: Any = redis.asyncio.Redis.from_url(valkey.url)
+        await client.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(StoreFull):
+                await CALLS["create"](world)
+            for name in ("stage", "renew", "reap", "finish", "outbox", "sent"):
+                assert await CALLS[name](world) is not False
+            assert await world.store.transcript(USER, "trans_1") == b"text"
+        finally:
+            await client.config_set("maxmemory", 0)
+            await client.aclose()
+
+
+async def refusals(client: Any, at_least: int = 0) -> int:
+    """Return how often Redis said that it is full, 0 for less than ``at_least``."""
+    count = (await client.info("errorstats")).get("errorstat_OOM", {"count": 0})["count"]
+    return int(count) if count >= at_least else 0
+
+
+async def test_gateway_outlives_a_full_redis(valkey: Valkey) -> None:
+    """Without room nothing new starts, nothing falls over, and work goes on when there is room."""
+    valkey.flush()
+    client: Any = redis.asyncio.Redis.from_url(valkey.url)
+    transcriber = ScriptedTranscriber(slots=0)
+    async with (
+        running(transcriber),
+        running_gateway(valkey.url, [transcriber.address]) as gateway,
+    ):
+        batch = await gateway.create("http://x/1")
+        await client.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await gateway.create("http://x/2")
+            before = await refusals(client)
+            transcriber.offer(4)
+            await wait_until(lambda: refusals(client, before + 2))
+        finally:
+            await client.config_set("maxmemory", 0)
+        ended = await wait_until(lambda: has_ended(gateway, batch.batch_id))
+        await client.aclose()
+    assert reason_of(caught.value) == "STORE_FULL"
+    assert ended.items[0].state == SUCCEEDED
