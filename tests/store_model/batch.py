@@ -54,6 +54,10 @@ class Item:
     site_waits: int = 0
 
     @property
+    def item_id(self) -> str:
+        return self.member.partition("/")[2]
+
+    @property
     def has_ended(self) -> bool:
         return self.state >= SUCCEEDED
 

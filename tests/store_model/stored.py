@@ -67,6 +67,15 @@ def audio_of(tally: Tally) -> list[int]:
     ]
 
 
+async def check_all(redis: Redis, model: Model) -> None:
+    """Compare the hashes, the indexes made of them, and the names of all keys."""
+    await check_items(redis, list(model.items))
+    await check_indexes(redis, model)
+    await check_service(redis, model)
+    await check_leases(redis, model)
+    await check_keys(redis, model)
+
+
 async def check_items(redis: Redis, items: Sequence[Item]) -> None:
     """Compare every counter and mark of items."""
     names = [keys.key("item", *item.member.split("/")) for item in items]
@@ -110,11 +119,15 @@ async def check_service(redis: Redis, model: Model) -> None:
         assert float(received) == model.service[user]
 
 
-async def check_leases(redis: Redis, model: Model, now_ms: int) -> None:
+async def check_leases(redis: Redis, model: Model) -> None:
     """A lease holds until it has run out, is held once, and counts for its transcriber."""
     leased = [item for item in model.items if item.is_leased]
-    ends = await run_all(redis, [("ZSCORE", keys.key("leases"), item.member) for item in leased])
-    assert [float(end) < now_ms for end in ends] == [item.has_expired for item in leased]
+    time, *ends = await run_all(
+        redis, [("TIME",), *(("ZSCORE", keys.key("leases"), item.member) for item in leased)]
+    )
+    assert [float(end) < int(time[0]) * 1000 for end in ends] == [
+        item.has_expired for item in leased
+    ]
     for address in {item.address for item in model.items if item.address}:
         (members,) = await run_all(redis, [("SMEMBERS", keys.key("worker", address))])
         held = {item.member for item in model.leased_to(address)}

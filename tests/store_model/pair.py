@@ -1,0 +1,269 @@
+"""The store and its model, asked the same and compared.
+
+Redis's clock cannot be moved, so where time matters the scores that stand for it are written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest
+from batchscribe.v1 import batch_pb2 as pb
+
+from gateway import ids
+from gateway.errors import NotFound, WrongState
+from gateway.store import BatchStore, Lease, NewBatch, Release, Renewal, connect, keys
+from tests.store_model import stored
+from tests.store_model.batch import SUCCEEDED, Batch, Item, Queue
+from tests.store_model.model import Model, Waits
+from tests.store_model.watcher import Watcher
+
+LONG_AGO, FAR_AWAY = 1, 9_999_999_999_999
+# Enough slots and tries for whatever a test has left over.
+PLENTY = 100
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A batch to create, an item for each site."""
+
+    user: str
+    sites: Sequence[str]
+    weight: float
+    keep_ms: int
+    max_concurrent: int
+    is_serial: bool
+    continue_on_error: bool
+
+    def new_batch(self, number: int) -> NewBatch:
+        options = pb.BatchOptions(
+            parallel=not self.is_serial,
+            continue_on_error=self.continue_on_error,
+            max_concurrent=self.places,
+            notify_webhook="http://hook.test/",
+        )
+        batch = pb.Batch(batch_id=f"batch_{number:024x}", options=options)
+        items = [_new_item(batch.batch_id, index, site) for index, site in enumerate(self.sites)]
+        return NewBatch(
+            batch, items, request_id=f"r{number}", keep_ms=self.keep_ms, weight=self.weight
+        )
+
+    @property
+    def places(self) -> int:
+        return 1 if self.is_serial else self.max_concurrent
+
+
+def _new_item(batch_id: str, index: int, site: str) -> tuple[pb.BatchItem, TranscribeRequest]:
+    item_id = ids.item_id(batch_id, index)
+    url = f"http://{site}/{index}"
+    item = pb.BatchItem(item_id=item_id, index=index, url=url)
+    return item, TranscribeRequest(task_id=item_id, url=url)
+
+
+class Pair:
+    """``leases`` holds every lease there ever was, ``claims`` every answer by its op_id."""
+
+    def __init__(self, url: str) -> None:
+        self.redis = connect(url)
+        self.store = BatchStore(self.redis)
+        self.model = Model()
+        self.leases: list[Lease] = []
+        self.claims: list[tuple[str, list[Lease]]] = []
+        self.watchers: dict[str, Watcher] = {}
+        self.boots = 0
+
+    async def commands(self, *commands: stored.Command) -> list[Any]:
+        return await stored.run_all(self.redis, commands)
+
+    def is_stale(self, lease: Lease) -> bool:
+        return self.model.is_stale(lease.member, lease.epoch)
+
+    @property
+    def held(self) -> list[Lease]:
+        return [lease for lease in self.leases if not self.is_stale(lease)]
+
+    async def check(self) -> None:
+        """Compare everything that can be seen."""
+        for batch in self.model.batches.values():
+            await stored.check_batch(self.store, batch, self.watchers[batch.batch_id])
+        await stored.check_all(self.redis, self.model)
+
+    # -- batches --------------------------------------------------------------------------------
+
+    async def create(self, shape: Shape) -> None:
+        new = shape.new_batch(len(self.watchers))
+        batch_id = await self.store.create(shape.user, new)
+        assert await self.store.create(shape.user, new) == batch_id, "a replay makes nothing new"
+        items = [
+            Item(f"{shape.user}/{item.item_id}", item.index, site)
+            for (item, _), site in zip(new.items, shape.sites, strict=True)
+        ]
+        self.watchers[batch_id] = Watcher([item.state for item in items])
+        self.model.create(
+            Batch(
+                shape.user,
+                batch_id,
+                items,
+                shape.places,
+                shape.is_serial,
+                shape.continue_on_error,
+                shape.keep_ms,
+                shape.weight,
+            )
+        )
+
+    async def cancel(self, batch: Batch, items: Sequence[Item]) -> None:
+        names = [item.item_id for item in items]
+        with pytest.raises(NotFound):
+            await self.store.cancel(batch.user, batch.batch_id, [*names, "item_unknown"])
+        await self.store.cancel(batch.user, batch.batch_id, names)
+        batch.cancel(items)
+        self.model.settle()
+
+    async def retry(self, batch: Batch) -> None:
+        if not batch.can_be_retried:
+            with pytest.raises(WrongState):
+                await self.store.retry(batch.user, batch.batch_id)
+            return
+        await self.store.retry(batch.user, batch.batch_id)
+        batch.retry()
+        self.model.settle()
+
+    async def delete(self, batch: Batch) -> None:
+        if not batch.has_ended:
+            with pytest.raises(WrongState):
+                await self.store.delete(batch.user, batch.batch_id)
+            return
+        await self.store.delete(batch.user, batch.batch_id)
+        self.model.delete(batch)
+
+    # -- claims ---------------------------------------------------------------------------------
+
+    async def claim(self, address: str, slots: int, count: int) -> None:
+        await self.hold_time()
+        op_id = f"op{len(self.claims)}"
+        leases = await self.store.claim(op_id, address, slots, count)
+        assert await self.store.claim(op_id, address, slots, count) == leases
+        self.claims.append((op_id, leases))
+        self.leases += leases
+        members = [lease.member for lease in leases]
+        self.model.claim(address, slots, count, members, await self.waits(address))
+        for lease in leases:
+            _, item = self.model.find(lease.member)
+            assert (lease.epoch, lease.attempts) == (item.epoch, item.attempts)
+
+    async def claim_again(self, op_id: str, leases: list[Lease]) -> None:
+        """Replay a claim of long ago; an empty answer is not kept."""
+        if leases:
+            assert await self.store.claim(op_id, "w1", PLENTY, PLENTY) == leases
+
+    async def waits(self, address: str) -> Waits:
+        kept_for, delayed = await self.commands(
+            ("GET", keys.key("alone", address)), ("ZRANGE", keys.key("delayed"), 0, -1)
+        )
+        return Waits(
+            kept_for.decode() if kept_for else None,
+            frozenset(member.decode() for member in delayed),
+        )
+
+    # -- writes under a lease -------------------------------------------------------------------
+
+    async def stage(self, lease: Lease, state: pb.ItemState.ValueType, duration_ms: int) -> None:
+        expected = self.model.stage(lease.member, lease.epoch, state, duration_ms)
+        for _ in range(2):
+            assert await self.store.stage(lease, "w", state, "", duration_ms) == expected
+
+    async def renew(self, leases: Sequence[Lease]) -> None:
+        expected = [self.model.renew(lease.member, lease.epoch) for lease in leases]
+        assert await self.store.renew(leases) == [Renewal(answer) for answer in expected]
+
+    async def finish(
+        self, lease: Lease, state: pb.ItemState.ValueType, duration_ms: int = 0
+    ) -> None:
+        expected = self.model.finish(lease.member, lease.epoch, state, duration_ms)
+        outcome = pb.BatchItem(transcription_id=ids.transcription_id(lease.item_id, lease.epoch))
+        for _ in range(2):
+            answer = await self.store.finish(lease, state, outcome, duration_ms=duration_ms)
+            assert answer == expected
+
+    async def release(self, lease: Lease, kind: Release, delay_ms: int = 0) -> None:
+        boot = f"boot{self.boots}"
+        expected = self.model.release(lease.member, lease.epoch, kind, delay_ms, boot)
+        for answer in (expected, False):
+            call = self.store.release(lease, kind, delay_ms=delay_ms, boot_id=boot)
+            assert await call == answer
+
+    async def write_late(self, lease: Lease) -> None:
+        """Try every write under a lease that does not hold any more."""
+        await self.stage(lease, pb.ITEM_STATE_TRANSCRIBING, 1000)
+        await self.finish(lease, SUCCEEDED)
+        for kind in Release:
+            await self.release(lease, kind)
+
+    async def vanish(self, address: str) -> None:
+        """End a transcriber's run without a word."""
+        gone = {item.member for item in self.model.leased_to(address)}
+        for lease in [lease for lease in self.held if lease.member in gone]:
+            await self.release(lease, Release.LOST)
+        boot = f"boot{self.boots}"
+        self.boots += 1
+        assert await self.store.blame(boot) == self.model.blame(boot)
+
+    # -- time -----------------------------------------------------------------------------------
+
+    async def hold_time(self) -> None:
+        """Keep what waits from becoming due while we look."""
+        delayed = [item.member for item in self.model.items if item.queue is Queue.DELAYED]
+        await self.commands(
+            *(("ZADD", keys.key("delayed"), "XX", FAR_AWAY, member) for member in delayed)
+        )
+
+    async def let_time_pass(self) -> None:
+        """Let every wait end, and every transcriber be kept for nobody."""
+        for item in self.model.items:
+            await self.commands(
+                ("ZADD", keys.key("delayed"), "XX", LONG_AGO, item.member),
+                ("HDEL", keys.key("breaker", item.site), "until_ms"),
+            )
+            if item.alone_at and not item.is_leased:
+                await self.commands(("DEL", keys.key("alone", item.alone_at)))
+        self.model.let_time_pass()
+
+    async def run_out(self, lease: Lease) -> None:
+        await self.commands(
+            ("ZADD", keys.key("leases"), "XX", await self.now_ms() - 1000, lease.member)
+        )
+        _, item = self.model.find(lease.member)
+        item.has_expired = True
+
+    async def reap(self, late: Batch | None = None) -> None:
+        """Reap, after the times of the batch ``late`` are over."""
+        if late:
+            await self.commands(
+                ("ZADD", keys.key("deadlines"), "XX", LONG_AGO, late.name),
+                ("ZADD", keys.key("expiry"), "XX", LONG_AGO, late.name),
+            )
+        assert await self.store.reap() == self.model.reap(late)
+
+    async def reap_after_outage(self) -> None:
+        """Nobody could renew, so nobody loses a lease."""
+        await self.commands(("SET", keys.key("reaped"), LONG_AGO))
+        for item in self.model.items:
+            item.has_expired = False
+        await self.reap()
+
+    async def now_ms(self) -> int:
+        ((seconds, micros),) = await self.commands(("TIME",))
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def run_to_the_end(self) -> None:
+        """Let one transcriber do all that is left: nothing may be stuck."""
+        for _ in range(PLENTY):
+            if all(batch.has_ended for batch in self.model.batches.values()):
+                return
+            for lease in self.held:
+                await self.finish(lease, SUCCEEDED)
+            await self.let_time_pass()
+            await self.claim("w1", PLENTY, PLENTY)
+        raise AssertionError("a batch does not end")
