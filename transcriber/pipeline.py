@@ -12,6 +12,7 @@ from batchscribe.v1 import transcript_pb2
 
 from transcriber import failures
 from transcriber.children import Child, ChildDied, JobFailed
+from transcriber.isolation import IsolatedChild
 from transcriber.runner import Report
 from transcriber.scratch import Scratch
 
@@ -30,8 +31,8 @@ class Pipeline:
     """Does tasks, any number at a time; the children bound nothing, the task table does."""
 
     def __init__(self, fetcher: Child, engine: Child, scratch: Scratch, terms: Terms) -> None:
-        self._fetcher = fetcher
-        self._engine = engine
+        self._fetcher = IsolatedChild(fetcher)
+        self._engine = IsolatedChild(engine)
         self._scratch = scratch
         self._terms = terms
 

@@ -247,20 +247,33 @@ async def test_work_outlives_its_call(transcriber: Transcriber, lecture: str) ->
 
 
 @pytest.mark.parametrize("module", ["transcriber.engine", "transcriber.fetch"])
-async def test_a_dead_child_is_replaced(
-    transcriber: Transcriber, media: MediaServer, lecture: str, samples_url: str, module: str
+async def test_a_child_that_dies_once_costs_nobody_anything(
+    transcriber: Transcriber, lecture: str, samples_url: str, module: str
 ) -> None:
-    """A crash fails the tasks that were in that child, and the next task works again."""
-    slow = media.serve("slow.mp4", Answer(drip=True))
-    url, stage = (lecture, TRANSCRIBING) if module == "transcriber.engine" else (slow, FETCHING)
-    call = transcriber.transcribe(url, module)
-    await wait_until(lambda: transcriber.stage(module) == stage)
-    os.kill(transcriber.children()[module], signal.SIGKILL)
+    """A crash that no task is to blame for fails none: they run again in the next child."""
+    stage = TRANSCRIBING if module == "transcriber.engine" else FETCHING
+    calls = [
+        transcriber.transcribe(url, f"{module} {number}")
+        for number, url in enumerate((lecture, f"{samples_url}/train.mp3"))
+    ]
+    await wait_until(lambda: transcriber.stage(f"{module} 0") == stage)
+    os.kill(transcriber.children()[module], signal.SIGSEGV)
+    for call in calls:
+        assert (await call).transcript.text
+
+
+async def test_a_task_that_kills_its_child_is_found_out(
+    transcriber: Transcriber, media: MediaServer
+) -> None:
+    """A task whose child dies every time has failed, and the next task works again."""
+    call = transcriber.transcribe(media.serve("deadly.mp4", Answer(drip=True)), "deadly")
+    for _ in range(3):
+        asked = len(media.asked)
+        await wait_until(lambda asked=asked: len(media.asked) > asked)
+        os.kill(transcriber.children()["transcriber.fetch"], signal.SIGKILL)
     error = (await call).error
     assert error.reason == "WORKER_CRASHED"
     assert error.retryable
-    answer = await transcriber.transcribe(f"{samples_url}/train.mp3", f"after {module}")
-    assert answer.transcript.text
 
 
 async def test_nothing_is_left_of_ended_tasks(transcriber: Transcriber) -> None:
