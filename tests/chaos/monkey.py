@@ -6,7 +6,7 @@ The plan is the same for the same seed; what a fault hits depends on what is up 
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -44,13 +44,19 @@ class Act(Enum):
 
 KILLS = frozenset({Act.KILL, Act.CUT_POWER})
 
-# Seconds that a target is away: longer than a lease for a gateway, or than a call's patience.
+# Seconds that a target is away: a frozen gateway longer than its leases, a frozen Redis not.
 AWAY_SECONDS = {
     Act.KILL: (0.2, 3.0),
     Act.CUT_POWER: (0.2, 3.0),
     Act.FREEZE: (3.0, 14.0),
     Act.TERMINATE: (0.0, 1.0),
 }
+REDIS_FROZEN_SECONDS = (1.0, 6.0)
+
+# When the faults of one hand fall, in paces: each kill of a gateway, and then of a transcriber,
+# gets time to show how its items recover by themselves.
+HAND_PACES = 4.0
+OFFSETS = (0.3, 1.7, 2.5, 2.9)
 
 
 @dataclass(frozen=True)
@@ -80,25 +86,25 @@ class Strike:
 
 
 def plan(seed: int, seconds: float, pace_seconds: float) -> list[Fault]:
-    """Return faults about ``pace_seconds`` apart: in each four a kill of every kind of target."""
+    """Return faults ``pace_seconds`` apart on the whole: of each four a kill of every target."""
     dice = random.Random(seed)
-    faults: list[Fault] = []
-    while len(faults) < int(seconds / pace_seconds):
-        for target, act in _hand(dice):
-            at = (len(faults) + dice.uniform(0.5, 1.0)) * pace_seconds
-            away = dice.uniform(*AWAY_SECONDS[act])
-            faults.append(Fault(at, target, act, away, dice.randrange(1000)))
+    hands = int(seconds / pace_seconds / HAND_PACES) + 1
+    faults = [fault for hand in range(hands) for fault in _hand(dice, hand, pace_seconds)]
     return [fault for fault in faults if fault.at_seconds < seconds]
 
 
-def _hand(dice: random.Random) -> list[tuple[Target, Act]]:
-    """Return four faults, those that blur how others recover at the end."""
-    killed = [(Target.GATEWAY, Act.KILL), (Target.TRANSCRIBER, Act.KILL)]
-    blurring = [
+def _hand(dice: random.Random, number: int, pace_seconds: float) -> Iterator[Fault]:
+    blows = (
+        (Target.GATEWAY, Act.KILL),
+        (Target.TRANSCRIBER, Act.KILL),
         (Target.REDIS, dice.choice((Act.KILL, Act.CUT_POWER))),
         (dice.choice(tuple(Target)), dice.choice((Act.FREEZE, Act.TERMINATE))),
-    ]
-    return dice.sample(killed, 2) + dice.sample(blurring, 2)
+    )
+    for offset, (target, act) in zip(OFFSETS, blows, strict=True):
+        at = (number * HAND_PACES + offset + dice.uniform(0.0, 0.1)) * pace_seconds
+        is_short = target is Target.REDIS and act is Act.FREEZE
+        away = dice.uniform(*(REDIS_FROZEN_SECONDS if is_short else AWAY_SECONDS[act]))
+        yield Fault(at, target, act, away, dice.randrange(1000))
 
 
 class Monkey:

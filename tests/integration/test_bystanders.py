@@ -1,0 +1,82 @@
+"""Clients that leave, never read or come in numbers, and foreign data: nobody else notices."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+import redis.asyncio
+from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
+from batchscribe.v1.batch_pb2 import BatchState
+from batchscribe.v1.batch_service_pb2 import WatchBatchRequest
+
+from gateway.store import connect, keys
+from gateway.store.connection import CONNECTIONS
+from gateway.store.pipeline import Pipeline
+from servicekit.status import reason_of
+from tests.running_gateway import METADATA, running_gateway
+from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded
+from tests.support import wait_until
+
+USER = "local"
+
+
+async def test_a_storm_of_cancels_crosses_no_replies(redis_url: str) -> None:
+    """Whoever of ten thousand callers stays gets its own reply, however many leave midway."""
+    client = connect(redis_url)
+    pipeline = Pipeline(client)
+    asked = [asyncio.create_task(pipeline.run("ECHO", f"{n}")) for n in range(10_000)]
+    await asyncio.sleep(0)
+    for leaver in asked[::2]:
+        leaver.cancel()
+    replies = await asyncio.gather(*asked[1::2])
+    assert replies == [f"{n}".encode() for n in range(1, 10_000, 2)]
+    assert await pipeline.run("ECHO", "after") == b"after"
+    await client.aclose()
+
+
+async def test_watchers_cost_no_connection_to_redis(redis_url: str) -> None:
+    """However many watch, and whether they read or not, Redis sees the gateway's few sockets."""
+    gate = asyncio.Event()
+
+    async def wait(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
+        await gate.wait()
+        return succeeded()
+
+    client: Any = redis.asyncio.Redis.from_url(redis_url)
+    async with (
+        running(ScriptedTranscriber(wait)) as transcriber,
+        running_gateway(redis_url, [transcriber.address]) as gateway,
+    ):
+        batch = await gateway.create("http://x/1", "http://x/2")
+        request = WatchBatchRequest(batch_id=batch.batch_id)
+        silent = [gateway.stub.WatchBatch(request, metadata=METADATA) for _ in range(300)]
+        await asyncio.gather(*(watch.initial_metadata() for watch in silent))
+        await wait_until(lambda: len(transcriber.tasks) == 2)
+        connections = int((await client.info("clients"))["connected_clients"])
+        gate.set()
+        ended = await asyncio.wait_for(gateway.ended(batch.batch_id), 20)
+        for watch in silent:
+            watch.cancel()
+    await client.aclose()
+    assert ended.state == BatchState.BATCH_STATE_SUCCEEDED
+    assert connections <= CONNECTIONS + 1
+
+
+async def test_foreign_data_ends_in_a_status(redis_url: str) -> None:
+    """A batch that somebody else has overwritten is an error of its own; the gateway goes on."""
+    client: Any = redis.asyncio.Redis.from_url(redis_url)
+    async with (
+        running(ScriptedTranscriber()) as transcriber,
+        running_gateway(redis_url, [transcriber.address]) as gateway,
+    ):
+        spoilt = await gateway.create("http://x/1")
+        await gateway.ended(spoilt.batch_id)
+        await client.hset(keys.key("batch", USER, spoilt.batch_id), "spec", b"\xff\xff")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await gateway.batch(spoilt.batch_id)
+        sound = await gateway.create("http://x/2")
+        assert (await gateway.ended(sound.batch_id)).state == BatchState.BATCH_STATE_SUCCEEDED
+    await client.aclose()
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert reason_of(caught.value) == "INTERNAL"
