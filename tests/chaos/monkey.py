@@ -134,8 +134,9 @@ class Monkey:
             Target.TRANSCRIBER: self._deployment.transcribers,
             Target.REDIS: (self._deployment.redis,),
         }
-        up = [service for service in kinds[fault.target] if service.is_up]
-        return up[fault.draw % len(up)] if up else None
+        services = kinds[fault.target]
+        first = fault.draw % len(services)
+        return next((one for one in (*services[first:], *services[:first]) if one.is_up), None)
 
     async def _strike(self, fault: Fault, victim: Service) -> None:
         if victim.has_ended:

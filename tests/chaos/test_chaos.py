@@ -58,3 +58,28 @@ async def test_missing_replay_is_found(folder: Path) -> None:
         folder,
     )
     assert report.verdict.gaps > 0, report.lines()
+
+
+async def test_a_killed_gateways_work_is_adopted(folder: Path) -> None:
+    """What a killed gateway had running goes on, and another takes it over within 12 seconds."""
+    killed = Fault(2.0, Target.GATEWAY, Act.KILL, away_seconds=15.0, draw=0)
+    campaign = Campaign(seconds=6.0, seed=3, faults=[killed], items_per_second=10.0)
+    report = await run(campaign, folder)
+    assert report.verdict.is_clean, report.lines()
+    assert report.adopted > 0
+    assert report.reexecuted == 0
+    assert 0.0 < max(report.gateway_recovery_seconds) <= 12.0, report.lines()
+
+
+async def test_a_rolling_restart_loses_nothing(folder: Path) -> None:
+    """Every gateway and every transcriber is restarted in turn under load; all goes on."""
+    targets = [(target, n) for n in range(3) for target in (Target.GATEWAY, Target.TRANSCRIBER)]
+    faults = [
+        Fault(1.0 + 1.5 * number, target, Act.TERMINATE, away_seconds=0.0, draw=n)
+        for number, (target, n) in enumerate(targets)
+    ]
+    report = await run(Campaign(seconds=12.0, seed=4, faults=faults), folder)
+    assert report.verdict.is_clean, report.lines()
+    assert {strike.victim for strike in report.strikes} == {
+        f"{target.value}-{n}" for target, n in targets
+    }
