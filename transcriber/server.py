@@ -166,6 +166,8 @@ def _engine_setup(settings: Settings) -> child_pb2.ChildRequest:
         compute_type=settings.compute_type,
         cpu_threads=settings.cpu_threads,
         slots=settings.slots,
+        model_bytes=settings.model_bytes,
+        model_idle_seconds=settings.model_idle_seconds,
     )
     return child_pb2.ChildRequest(engine_setup=setup)
 

@@ -30,7 +30,13 @@ class Settings(BaseSettings):
     compute_type: str = Field(
         "", description="CTranslate2 compute type; empty: int8 on cpu, float16 on cuda."
     )
-    cpu_threads: int = Field(0, ge=0, description="Threads for one video on a CPU; 0 chooses.")
+    cpu_threads: int = Field(0, ge=0, description="Threads for one batch on a CPU; 0 chooses.")
+    model_bytes: int = Field(
+        4 * 1024**3, gt=0, description="Most bytes of models in memory; one alone may be larger."
+    )
+    model_idle_seconds: float = Field(
+        3600, gt=0, description="Time after which an unused model is unloaded."
+    )
     work_dir: Path = Field(
         Path(tempfile.gettempdir(), "batchscribe-transcriber"),
         description="Where media lies while it is worked on.",

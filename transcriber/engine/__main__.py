@@ -1,16 +1,24 @@
-"""Entry of the engine child: one job is one file's samples, several run at a time in threads."""
+"""Entry of the engine child: one job is one file's samples, all jobs share the device."""
 
+import os
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from batchscribe.transcriber.v1 import child_pb2
-from batchscribe.v1 import transcript_pb2
+from batchscribe.v1 import batch_pb2, transcript_pb2
 
 from transcriber import jobs
+from transcriber.engine import languages
+from transcriber.engine.decoding import Model
+from transcriber.engine.device import Device
+from transcriber.engine.listening import Listener
+from transcriber.engine.recognition import Recognition, Recognized
+from transcriber.engine.segments import time_range
 from transcriber.engine.shelf import Shelf
-from transcriber.engine.spans import spans
-from transcriber.engine.whisper import Model, Recognizer
+
+_TIDY_SECONDS = 5.0
 
 
 class Engine:
@@ -19,6 +27,8 @@ class Engine:
     def __init__(self, setup: child_pb2.EngineSetup, line: jobs.Line) -> None:
         self._line = line
         self._shelf = Shelf(setup, self.report)
+        self._device = Device(self._shelf.plan)
+        threading.Thread(target=_keep_tidy, args=[self._shelf], daemon=True).start()
 
     def report(self, loaded_models: Sequence[str] = ()) -> None:
         """Tell the parent what is in memory."""
@@ -27,8 +37,8 @@ class Engine:
 
     def work(self, job: jobs.Job) -> None:
         if job.request.HasField("load"):
-            self._shelf.model(job.request.load.model)
-            job.send(child_pb2.ChildReply(loaded=child_pb2.Loaded()))
+            with self._shelf.lend(job.request.load.model):
+                job.send(child_pb2.ChildReply(loaded=child_pb2.Loaded()))
         else:
             transcript = self._transcribe(job, job.request.transcribe)
             transcribed = child_pb2.Transcribed(transcript=transcript)
@@ -38,52 +48,60 @@ class Engine:
         self, job: jobs.Job, asked: child_pb2.TranscribeJob
     ) -> transcript_pb2.Transcript:
         started = time.monotonic()
-        model = self._shelf.model(asked.model)
-        recognizer = Recognizer(model, asked)
-        segments = _listen(job, recognizer, Path(asked.samples_path))
-        transcript = _transcript(recognizer, segments, model, self._shelf.device)
+        with self._shelf.lend(asked.model) as model:
+            transcript = _transcript(self._recognize(job, asked, model), model)
+            if asked.language == languages.AUTO and not model.multilingual:
+                transcript.warnings.append(languages.assumed_english(model))
+        transcript.provenance.device = self._shelf.plan.name
         elapsed_ms = int((time.monotonic() - started) * 1000)
         transcript.provenance.timings.transcribe.FromMilliseconds(elapsed_ms)
         return transcript
 
+    def _recognize(self, job: jobs.Job, asked: child_pb2.TranscribeJob, model: Model) -> Recognized:
+        options = asked.options
+        translate = options.task == batch_pb2.TRANSCRIBE_TASK_TRANSLATE
+        language = languages.check(asked.language, translate, model)
+        window_seconds = self._shelf.plan.window_seconds
+        listener = Listener(Path(asked.samples_path), options.vad_filter, window_seconds)
+        with self._device.lane() as lane:
+            job.when_cancelled(lane.close)
+            recognition = Recognition(
+                model, listener, lane, lambda seconds: _advance(job, seconds), job.check
+            )
+            return recognition.run(options, language)
 
-def _listen(job: jobs.Job, recognizer: Recognizer, path: Path) -> list[transcript_pb2.Segment]:
-    segments: list[transcript_pb2.Segment] = []
-    for span in spans(path):
-        job.check()
-        for segment in recognizer.transcribe(span):
-            job.check()
-            _advance(job, segment.end_offset.ToMilliseconds())
-            if segment.text:
-                segment.index = len(segments)
-                segments.append(segment)
-        _advance(job, round(span.end_seconds * 1000))
-    return segments
 
-
-def _advance(job: jobs.Job, milliseconds: int) -> None:
+def _advance(job: jobs.Job, seconds: float) -> None:
     advanced = child_pb2.Advanced()
-    advanced.audio_processed.FromMilliseconds(milliseconds)
+    advanced.audio_processed.FromMilliseconds(round(seconds * 1000))
     job.send(child_pb2.ChildReply(advanced=advanced))
 
 
-def _transcript(
-    recognizer: Recognizer, segments: list[transcript_pb2.Segment], model: Model, device: str
-) -> transcript_pb2.Transcript:
+def _transcript(recognized: Recognized, model: Model) -> transcript_pb2.Transcript:
     return transcript_pb2.Transcript(
-        # Where nobody speaks no language is heard.
-        language_code="" if recognizer.language == "auto" else recognizer.language,
-        language_probability=recognizer.language_probability,
-        text=" ".join(segment.text for segment in segments),
-        segments=segments,
-        warnings=recognizer.warnings,
-        provenance=transcript_pb2.Provenance(
-            model=model.name, model_sha256=model.sha256, device=device
-        ),
+        language_code=recognized.language.code,
+        language_probability=recognized.language.probability,
+        text=" ".join(segment.text for segment in recognized.segments),
+        segments=recognized.segments,
+        undecoded=map(time_range, recognized.undecoded),
+        provenance=transcript_pb2.Provenance(model=model.name, model_sha256=model.sha256),
     )
 
 
+def _keep_tidy(shelf: Shelf) -> None:
+    while True:
+        time.sleep(_TIDY_SECONDS)
+        shelf.unload_idle()
+
+
+def _die(failure: threading.ExceptHookArgs) -> None:
+    """Jobs catch what they raise. Who waits for any other thread would wait for ever."""
+    threading.__excepthook__(failure)
+    os._exit(1)
+
+
 def main() -> None:
+    threading.excepthook = _die
     line = jobs.begin()
     request = line.receive()
     if request is None:

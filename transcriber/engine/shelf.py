@@ -1,97 +1,136 @@
-"""The models in memory: loaded when first asked for, the least used dropped for the next."""
+"""The models in memory: loaded on demand, lent, unloaded when idle or when room is needed.
 
-import os
+A model that is lent is never unloaded; together they stay within the budget, but that one model
+alone may be larger.
+"""
+
 import threading
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import ctranslate2
 from batchscribe.transcriber.v1 import child_pb2
 from faster_whisper import WhisperModel
 
 from transcriber import models
-from transcriber.engine.whisper import Model
+from transcriber.engine.decoding import Model
+from transcriber.engine.plan import plan
 
-_ROOM = 2
+
+@dataclass
+class _Place:
+    """Room for a model; ``model`` is None while it is being loaded."""
+
+    size_bytes: int
+    model: Model | None = None
+    lent: int = 1
+    since: float = 0.0
+
+    @property
+    def idle(self) -> bool:
+        return self.lent == 0
 
 
 class Shelf:
-    """Hands out models by name; any thread may ask. ``device`` is such as "cpu/int8"."""
+    """Lends models by name; any thread may ask."""
 
     def __init__(
         self, setup: child_pb2.EngineSetup, on_change: Callable[[Sequence[str]], None]
     ) -> None:
+        self.plan = plan(setup)
         self._setup = setup
         self._on_change = on_change
-        self._kind = _device(setup.device)
-        self._compute_type = setup.compute_type or _compute_type(self._kind)
-        self._lock = threading.Lock()
         self._loading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._models: OrderedDict[str, Model] = OrderedDict()
+        self._places: dict[str, _Place] = {}
+        self._changed = threading.Condition()
 
-    @property
-    def device(self) -> str:
-        return f"{self._kind}/{self._compute_type}"
-
-    def model(self, name: str) -> Model:
-        """Return the model, loading it if need be. Raises VideoFailure MODEL_UNAVAILABLE."""
-        # One loads and the rest wait for it; who wants another model does not.
-        with self._lock:
+    @contextmanager
+    def lend(self, name: str) -> Iterator[Model]:
+        """Lend the model, loading it if need be. Raises VideoFailure MODEL_UNAVAILABLE."""
+        with self._changed:
             loading = self._loading[name]
+        # One loads and the rest wait for it; who wants another model does not.
         with loading:
-            model = self._models.get(name) or self._load(name)
-            self._keep(model)
-            return model
+            model = self._take(name) or self._load(name)
+        try:
+            yield model
+        finally:
+            self._give_back(name)
 
-    def _keep(self, model: Model) -> None:
-        with self._lock:
-            is_new = model.name not in self._models
-            self._models[model.name] = model
-            self._models.move_to_end(model.name)
-            if len(self._models) > _ROOM:
-                self._models.popitem(last=False)
-            if is_new:
-                self._on_change(list(self._models))
+    def unload_idle(self) -> None:
+        """Unload what nobody has used for the time of the set-up."""
+        deadline = time.monotonic() - self._setup.model_idle_seconds
+        with self._changed:
+            for name, place in list(self._places.items()):
+                if place.idle and place.since < deadline:
+                    self._unload(name)
+
+    def _take(self, name: str) -> Model | None:
+        with self._changed:
+            place = self._places.get(name)
+            if place is None:
+                return None
+            place.lent += 1
+            return place.model
+
+    def _give_back(self, name: str) -> None:
+        with self._changed:
+            place = self._places[name]
+            place.lent -= 1
+            place.since = time.monotonic()
+            self._changed.notify_all()
 
     def _load(self, name: str) -> Model:
         directory = models.find(name, Path(self._setup.model_dir))
-        sha256 = models.sha256_of(directory)
-        workers, threads = _threads(self._setup) if self._kind == "cpu" else (1, 0)
+        place = self._make_room(name, (directory / models.WEIGHTS).stat().st_size)
         try:
-            whisper = WhisperModel(
+            model = Model(name, models.sha256_of(directory), self._read(name, directory))
+        except BaseException:
+            with self._changed:
+                del self._places[name]
+                self._changed.notify_all()
+            raise
+        with self._changed:
+            place.model = model
+            self._report()
+        return model
+
+    def _make_room(self, name: str, size_bytes: int) -> _Place:
+        """Reserve the room, unloading what was idle longest; wait if all is lent."""
+        with self._changed:
+            while self._places and self._used_bytes() + size_bytes > self._setup.model_bytes:
+                idle = [other for other, place in self._places.items() if place.idle]
+                if idle:
+                    self._unload(min(idle, key=lambda other: self._places[other].since))
+                else:
+                    self._changed.wait()
+            self._places[name] = place = _Place(size_bytes)
+            return place
+
+    def _used_bytes(self) -> int:
+        return sum(place.size_bytes for place in self._places.values())
+
+    def _unload(self, name: str) -> None:
+        del self._places[name]
+        self._report()
+
+    def _report(self) -> None:
+        self._on_change([name for name, place in self._places.items() if place.model])
+
+    def _read(self, name: str, directory: Path) -> WhisperModel:
+        try:
+            return WhisperModel(
                 str(directory),
-                device=self._kind,
-                compute_type=self._compute_type,
-                cpu_threads=threads,
-                num_workers=workers,
+                device=self.plan.kind,
+                compute_type=self.plan.compute_type,
+                cpu_threads=self.plan.threads,
+                num_workers=self.plan.workers,
                 local_files_only=True,
             )
         except (RuntimeError, ValueError) as error:
             if "out of memory" in str(error):
                 raise
             raise models.unavailable(name, "its files cannot be read.") from error
-        return Model(name, sha256, whisper)
-
-
-def _device(asked: str) -> str:
-    if asked != "auto":
-        return asked
-    return "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-
-
-def _compute_type(kind: str) -> str:
-    return "float16" if kind == "cuda" else "int8"
-
-
-def _threads(setup: child_pb2.EngineSetup) -> tuple[int, int]:
-    """Return (jobs at a time, threads for each) that together fill the cores once.
-
-    Jobs side by side use cores better than threads within one: on two cores, two jobs of one
-    thread each do twice the audio per second that one job of two threads does.
-    """
-    cores = len(os.sched_getaffinity(0))
-    if setup.cpu_threads:
-        return max(1, min(setup.slots, cores // setup.cpu_threads)), setup.cpu_threads
-    jobs = min(setup.slots, cores)
-    return jobs, cores // jobs

@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x62\x61tchscribe/v1/transcript.proto\x12\x0e\x62\x61tchscribe.v1\x1a\x1a\x62\x61tchscribe/v1/batch.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x03\n\nTranscript\x12\x18\n\x10transcription_id\x18\x01 \x01(\t\x12\x15\n\rlanguage_code\x18\x02 \x01(\t\x12!\n\x14language_probability\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04text\x18\x05 \x01(\t\x12)\n\x08segments\x18\x06 \x03(\x0b\x32\x17.batchscribe.v1.Segment\x12*\n\x06source\x18\x07 \x01(\x0b\x32\x1a.batchscribe.v1.SourceInfo\x12.\n\nprovenance\x18\x08 \x01(\x0b\x32\x1a.batchscribe.v1.Provenance\x12-\n\x08warnings\x18\t \x03(\x0b\x32\x1b.batchscribe.v1.ItemWarning\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x17\n\x15_language_probability\"\xbb\x02\n\x07Segment\x12\r\n\x05index\x18\x01 \x01(\x05\x12/\n\x0cstart_offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x18\n\x0b\x61vg_logprob\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x1b\n\x0eno_speech_prob\x18\x06 \x01(\x02H\x01\x88\x01\x01\x12\x1e\n\x11\x63ompression_ratio\x18\x07 \x01(\x02H\x02\x88\x01\x01\x12#\n\x05words\x18\x08 \x03(\x0b\x32\x14.batchscribe.v1.WordB\x0e\n\x0c_avg_logprobB\x11\n\x0f_no_speech_probB\x14\n\x12_compression_ratio\"\x9e\x01\n\x04Word\x12/\n\x0cstart_offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04word\x18\x03 \x01(\t\x12\x18\n\x0bprobability\x18\x04 \x01(\x02H\x00\x88\x01\x01\x42\x0e\n\x0c_probability\"\xa8\x01\n\nSourceInfo\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\tsource_id\x18\x03 \x01(\t\x12\x11\n\textractor\x18\x04 \x01(\t\x12\x10\n\x08uploader\x18\x05 \x01(\t\x12\x30\n\x0cpublish_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmedia_format\x18\x07 \x01(\t\"\x9c\x02\n\nProvenance\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0cmodel_sha256\x18\x02 \x01(\t\x12\x0e\n\x06worker\x18\x03 \x01(\t\x12:\n\x08versions\x18\x04 \x03(\x0b\x32(.batchscribe.v1.Provenance.VersionsEntry\x12\x32\n\x07options\x18\x05 \x01(\x0b\x32!.batchscribe.v1.TranscribeOptions\x12(\n\x07timings\x18\x06 \x01(\x0b\x32\x17.batchscribe.v1.Timings\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8d\x01\n\x07Timings\x12(\n\x05\x66\x65tch\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\ntranscribe\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x62\x61tchscribe/v1/transcript.proto\x12\x0e\x62\x61tchscribe.v1\x1a\x1a\x62\x61tchscribe/v1/batch.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\x03\n\nTranscript\x12\x18\n\x10transcription_id\x18\x01 \x01(\t\x12\x15\n\rlanguage_code\x18\x02 \x01(\t\x12!\n\x14language_probability\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04text\x18\x05 \x01(\t\x12)\n\x08segments\x18\x06 \x03(\x0b\x32\x17.batchscribe.v1.Segment\x12*\n\x06source\x18\x07 \x01(\x0b\x32\x1a.batchscribe.v1.SourceInfo\x12.\n\nprovenance\x18\x08 \x01(\x0b\x32\x1a.batchscribe.v1.Provenance\x12-\n\x08warnings\x18\t \x03(\x0b\x32\x1b.batchscribe.v1.ItemWarning\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tundecoded\x18\x0b \x03(\x0b\x32\x19.batchscribe.v1.TimeRangeB\x17\n\x15_language_probability\"k\n\tTimeRange\x12/\n\x0cstart_offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xbb\x02\n\x07Segment\x12\r\n\x05index\x18\x01 \x01(\x05\x12/\n\x0cstart_offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x18\n\x0b\x61vg_logprob\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x1b\n\x0eno_speech_prob\x18\x06 \x01(\x02H\x01\x88\x01\x01\x12\x1e\n\x11\x63ompression_ratio\x18\x07 \x01(\x02H\x02\x88\x01\x01\x12#\n\x05words\x18\x08 \x03(\x0b\x32\x14.batchscribe.v1.WordB\x0e\n\x0c_avg_logprobB\x11\n\x0f_no_speech_probB\x14\n\x12_compression_ratio\"\x9e\x01\n\x04Word\x12/\n\x0cstart_offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04word\x18\x03 \x01(\t\x12\x18\n\x0bprobability\x18\x04 \x01(\x02H\x00\x88\x01\x01\x42\x0e\n\x0c_probability\"\xa8\x01\n\nSourceInfo\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\tsource_id\x18\x03 \x01(\t\x12\x11\n\textractor\x18\x04 \x01(\t\x12\x10\n\x08uploader\x18\x05 \x01(\t\x12\x30\n\x0cpublish_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmedia_format\x18\x07 \x01(\t\"\x9c\x02\n\nProvenance\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0cmodel_sha256\x18\x02 \x01(\t\x12\x0e\n\x06worker\x18\x03 \x01(\t\x12:\n\x08versions\x18\x04 \x03(\x0b\x32(.batchscribe.v1.Provenance.VersionsEntry\x12\x32\n\x07options\x18\x05 \x01(\x0b\x32!.batchscribe.v1.TranscribeOptions\x12(\n\x07timings\x18\x06 \x01(\x0b\x32\x17.batchscribe.v1.Timings\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8d\x01\n\x07Timings\x12(\n\x05\x66\x65tch\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\ntranscribe\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,17 +37,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROVENANCE_VERSIONSENTRY']._loaded_options = None
   _globals['_PROVENANCE_VERSIONSENTRY']._serialized_options = b'8\001'
   _globals['_TRANSCRIPT']._serialized_start=145
-  _globals['_TRANSCRIPT']._serialized_end=556
-  _globals['_SEGMENT']._serialized_start=559
-  _globals['_SEGMENT']._serialized_end=874
-  _globals['_WORD']._serialized_start=877
-  _globals['_WORD']._serialized_end=1035
-  _globals['_SOURCEINFO']._serialized_start=1038
-  _globals['_SOURCEINFO']._serialized_end=1206
-  _globals['_PROVENANCE']._serialized_start=1209
-  _globals['_PROVENANCE']._serialized_end=1493
-  _globals['_PROVENANCE_VERSIONSENTRY']._serialized_start=1446
-  _globals['_PROVENANCE_VERSIONSENTRY']._serialized_end=1493
-  _globals['_TIMINGS']._serialized_start=1496
-  _globals['_TIMINGS']._serialized_end=1637
+  _globals['_TRANSCRIPT']._serialized_end=602
+  _globals['_TIMERANGE']._serialized_start=604
+  _globals['_TIMERANGE']._serialized_end=711
+  _globals['_SEGMENT']._serialized_start=714
+  _globals['_SEGMENT']._serialized_end=1029
+  _globals['_WORD']._serialized_start=1032
+  _globals['_WORD']._serialized_end=1190
+  _globals['_SOURCEINFO']._serialized_start=1193
+  _globals['_SOURCEINFO']._serialized_end=1361
+  _globals['_PROVENANCE']._serialized_start=1364
+  _globals['_PROVENANCE']._serialized_end=1648
+  _globals['_PROVENANCE_VERSIONSENTRY']._serialized_start=1601
+  _globals['_PROVENANCE_VERSIONSENTRY']._serialized_end=1648
+  _globals['_TIMINGS']._serialized_start=1651
+  _globals['_TIMINGS']._serialized_end=1792
 # @@protoc_insertion_point(module_scope)

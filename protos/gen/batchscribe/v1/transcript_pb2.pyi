@@ -37,6 +37,7 @@ class Transcript(_message.Message):
     PROVENANCE_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UNDECODED_FIELD_NUMBER: _builtins.int
     transcription_id: _builtins.str
     """The id under which it was asked for."""
     language_code: _builtins.str
@@ -69,6 +70,10 @@ class Transcript(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was finished."""
 
+    @_builtins.property
+    def undecoded(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimeRange]:
+        """Where somebody seems to speak and no text could be made of it, in order."""
+
     def __init__(
         self,
         *,
@@ -82,16 +87,47 @@ class Transcript(_message.Message):
         provenance: Global___Provenance | None = ...,
         warnings: _abc.Iterable[_batch_pb2.ItemWarning] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        undecoded: _abc.Iterable[Global___TimeRange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "create_time", b"create_time", "duration", b"duration", "language_probability", b"language_probability", "provenance", b"provenance", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "create_time", b"create_time", "duration", b"duration", "language_code", b"language_code", "language_probability", b"language_probability", "provenance", b"provenance", "segments", b"segments", "source", b"source", "text", b"text", "transcription_id", b"transcription_id", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "create_time", b"create_time", "duration", b"duration", "language_code", b"language_code", "language_probability", b"language_probability", "provenance", b"provenance", "segments", b"segments", "source", b"source", "text", b"text", "transcription_id", b"transcription_id", "undecoded", b"undecoded", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__language_probability: _TypeAlias = _typing.Literal["language_probability"]  # noqa: Y015
     _WhichOneofArgType__language_probability: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__language_probability) -> _WhichOneofReturnType__language_probability | None: ...
 
 Global___Transcript: _TypeAlias = Transcript  # noqa: Y015
+
+@_typing.final
+class TimeRange(_message.Message):
+    """A part of the audio."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_OFFSET_FIELD_NUMBER: _builtins.int
+    END_OFFSET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start_offset(self) -> _duration_pb2.Duration:
+        """Start, from the beginning of the audio."""
+
+    @_builtins.property
+    def end_offset(self) -> _duration_pb2.Duration:
+        """End, from the beginning of the audio."""
+
+    def __init__(
+        self,
+        *,
+        start_offset: _duration_pb2.Duration | None = ...,
+        end_offset: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "start_offset", b"start_offset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "start_offset", b"start_offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimeRange: _TypeAlias = TimeRange  # noqa: Y015
 
 @_typing.final
 class Segment(_message.Message):

@@ -1,0 +1,48 @@
+"""Which language a file is in: given and checked, or heard in its first windows."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batchscribe.v1 import batch_pb2
+
+from transcriber.engine.decoding import Languages, Model
+from transcriber.failures import VideoFailure
+
+AUTO = "auto"
+ENGLISH = "en"
+
+
+@dataclass(frozen=True)
+class Language:
+    """``code`` is empty where nobody speaks; ``probability`` is unset if the code was given."""
+
+    code: str
+    probability: float | None = None
+
+
+def check(asked: str, translate: bool, model: Model) -> str:
+    """Return the language to use or AUTO. Raises VideoFailure LANGUAGE_NOT_SUPPORTED."""
+    if model.multilingual:
+        supported = asked in (AUTO, *model.whisper.supported_languages)
+    else:
+        supported = asked in (AUTO, ENGLISH) and not translate
+    if not supported:
+        raise VideoFailure("LANGUAGE_NOT_SUPPORTED", model=model.name, language=asked)
+    return asked if model.multilingual else ENGLISH
+
+
+def assumed_english(model: Model) -> batch_pb2.ItemWarning:
+    return batch_pb2.ItemWarning(
+        reason="ENGLISH_ASSUMED",
+        message=f"The model {model.name} knows English only: English was assumed.",
+    )
+
+
+def choose(heard: Sequence[Languages]) -> Language:
+    """Return the language that is likeliest over all of ``heard``, with its mean probability."""
+    total: Counter[str] = Counter()
+    for probabilities in heard:
+        total.update(probabilities)
+    code, summed = total.most_common(1)[0]
+    return Language(code, summed / len(heard))

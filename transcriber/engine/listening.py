@@ -1,0 +1,64 @@
+"""From samples on disk to windows of speech and their mel features, never more than a span at once.
+
+Silero VAD finds the speech; what is longer than a window is cut at its quietest moment.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from faster_whisper.feature_extractor import FeatureExtractor
+from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+from transcriber.engine.decoding import Features
+from transcriber.engine.spans import Pcm, quietest, spans
+from transcriber.engine.windows import SAMPLE_RATE, Piece, Window, pack
+
+_VAD = VadOptions(min_silence_duration_ms=300, speech_pad_ms=400)
+_FULL_SCALE = np.float32(32768)
+_SHORTEST_SECONDS = 0.5  # Word times fail on pieces of a few milliseconds: pad with silence.
+
+
+class Listener:
+    """One file of samples. ``window_seconds`` is the most that a window holds."""
+
+    def __init__(self, path: Path, vad_filter: bool, window_seconds: float) -> None:
+        self._pcm: Pcm = np.memmap(path, dtype="<i2", mode="r")
+        self._vad_filter = vad_filter
+        self._most = int(window_seconds * SAMPLE_RATE)
+
+    @property
+    def seconds(self) -> float:
+        return len(self._pcm) / SAMPLE_RATE
+
+    def windows(self) -> Iterator[Window]:
+        """Yield the speech of the file in order."""
+        for start, end in spans(self._pcm):
+            pieces = self._speech(start, end) if self._vad_filter else [(start, end)]
+            yield from pack(self._short(pieces), self._most)
+
+    def features(self, window: Window, extractor: FeatureExtractor) -> Features:
+        samples = np.concatenate([self._pcm[start:end] for start, end in window.pieces])
+        samples = samples.astype(np.float32) / _FULL_SCALE
+        missing = int(_SHORTEST_SECONDS * SAMPLE_RATE) - len(samples)
+        if missing > 0:
+            samples = np.pad(samples, (0, missing))
+        features: Features = extractor(samples)[..., :-1]
+        return features
+
+    def _speech(self, start: int, end: int) -> list[Piece]:
+        samples = self._pcm[start:end].astype(np.float32) / _FULL_SCALE
+        return [
+            (start + part["start"], start + part["end"])
+            for part in get_speech_timestamps(samples, _VAD)
+        ]
+
+    def _short(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """Cut what is too long in its last third, where that is quietest."""
+        for start, end in pieces:
+            while end - start > self._most:
+                earliest = start + self._most * 2 // 3
+                cut = earliest + quietest(self._pcm[earliest : start + self._most])
+                yield start, cut
+                start = cut
+            yield start, end

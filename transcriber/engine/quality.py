@@ -1,0 +1,77 @@
+"""Whether what the model heard can be believed, and what to try if not.
+
+Pure. The thresholds are OpenAI's, as faster-whisper has them.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from transcriber.engine.decoding import Decoded
+
+_REPETITIVE = 2.4
+_UNSURE = -1.0
+_SILENT = 0.6
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How to decode a row."""
+
+    temperature: float = 0.0
+    full_axis: bool = False
+
+
+FIRST = Attempt()
+LADDER = (
+    FIRST,
+    Attempt(full_axis=True),
+    *(Attempt(temperature, full_axis=True) for temperature in (0.2, 0.4, 0.6, 0.8, 1.0)),
+)
+
+
+class Verdict(Enum):
+    """What a decoded row is worth."""
+
+    GOOD = auto()
+    # Nobody speaks: what it says is made up.
+    SILENCE = auto()
+    DOUBTFUL = auto()
+
+
+def compression_ratio(text: str) -> float:
+    """Return the length of ``text`` over its compressed length: repetition compresses well."""
+    encoded = text.encode()
+    return len(encoded) / len(zlib.compress(encoded))
+
+
+def judge(decoded: Decoded) -> Verdict:
+    unsure = decoded.avg_logprob < _UNSURE
+    if unsure and decoded.no_speech_prob > _SILENT:
+        return Verdict.SILENCE
+    if unsure or is_repetitive(decoded):
+        return Verdict.DOUBTFUL
+    return Verdict.GOOD
+
+
+def is_repetitive(decoded: Decoded) -> bool:
+    return compression_ratio(decoded.text) > _REPETITIVE
+
+
+def next_attempt(tried: Sequence[Decoded]) -> Attempt | None:
+    """Return how to decode a row after ``tried``; None if there is no need or no other way.
+
+    On a shortened axis silence is not to be trusted: it is tried once more.
+    """
+    if tried and judge(tried[-1]) is Verdict.GOOD:
+        return None
+    if tried and judge(tried[-1]) is Verdict.SILENCE and len(tried) > 1:
+        return None
+    return LADDER[len(tried)] if len(tried) < len(LADDER) else None
+
+
+def best(tried: Sequence[Decoded]) -> Decoded:
+    """Return the surest of ``tried``, of those that do not repeat themselves if there are any."""
+    plain = [decoded for decoded in tried if not is_repetitive(decoded)]
+    return max(plain or tried, key=lambda decoded: decoded.avg_logprob)
