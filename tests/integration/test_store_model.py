@@ -144,10 +144,10 @@ class StoreMachine(RuleBasedStateMachine):
             self.run(self.pair.write_late(lease))
         self.run(self.pair.claim_again(*newest(self.pair.claims, claim)))
 
-    @rule(address=addresses, times=st.integers(1, 2))
-    def vanish(self, address: str, times: int) -> None:
-        for _ in range(times):
-            self.run(self.pair.claim(address, 3, 3))
+    @rule(address=addresses, counts=several(st.integers(0, 2)))
+    def vanish(self, address: str, counts: list[int]) -> None:
+        for count in counts:
+            self.run(self.pair.claim(address, 3, count))
             self.run(self.pair.vanish(address))
 
     @precondition(lambda self: bool(self.batches()))

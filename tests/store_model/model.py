@@ -15,7 +15,7 @@ from tests.store_model.batch import CANCELLED, FAILED, SUCCEEDED, Batch, Item, Q
 
 MAX_LOST = 2
 MAX_CRASHES = 2
-MAX_SUSPICIONS = 3
+MAX_SUSPICIONS = 4
 MAX_SITE_WAITS = 2
 RUNS_ALONE = 2
 
@@ -45,6 +45,11 @@ class Model:
     @property
     def items(self) -> Iterator[Item]:
         return (item for batch in self.batches.values() for item in batch.items)
+
+    @property
+    def addresses(self) -> set[str]:
+        """Of every transcriber that had an item."""
+        return {item.address for item in self.items if item.address}
 
     def leased_to(self, address: str) -> list[Item]:
         return [item for item in self.items if item.is_leased and item.address == address]

@@ -3,6 +3,7 @@
 Redis's clock cannot be moved, so where time matters the scores that stand for it are written.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,8 +86,10 @@ class Pair:
 
     async def check(self) -> None:
         """Compare everything that can be seen."""
-        for batch in self.model.batches.values():
-            await stored.check_batch(self.store, batch, self.watchers[batch.batch_id])
+        batches = self.model.batches.values()
+        await asyncio.gather(
+            *(stored.check_batch(self.store, b, self.watchers[b.batch_id]) for b in batches)
+        )
         await stored.check_all(self.redis, self.model)
 
     # -- batches --------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """What Redis holds, key by key, beside what the model says it must hold."""
 
+import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from batchscribe.v1 import batch_pb2 as pb
@@ -69,11 +70,14 @@ def audio_of(tally: Tally) -> list[int]:
 
 async def check_all(redis: Redis, model: Model) -> None:
     """Compare the hashes, the indexes made of them, and the names of all keys."""
-    await check_items(redis, list(model.items))
-    await check_indexes(redis, model)
-    await check_service(redis, model)
-    await check_leases(redis, model)
-    await check_keys(redis, model)
+    await asyncio.gather(
+        check_items(redis, list(model.items)),
+        check_indexes(redis, model),
+        check_service(redis, model),
+        check_leases(redis, model),
+        check_keys(redis, model),
+        *(check_transcriber(redis, model, address) for address in model.addresses),
+    )
 
 
 async def check_items(redis: Redis, items: Sequence[Item]) -> None:
@@ -90,7 +94,7 @@ async def check_indexes(redis: Redis, model: Model) -> None:
     expected = dict(indexes_of(model))
     found = await run_all(redis, [("ZRANGE", name, 0, -1) for name in expected])
     for (name, members), reply in zip(expected.items(), found, strict=True):
-        assert {member.decode() for member in reply} == members, name
+        assert _texts(reply) == members, name
 
 
 def indexes_of(model: Model) -> Iterator[tuple[str, set[str]]]:
@@ -114,30 +118,44 @@ def indexes_of(model: Model) -> Iterator[tuple[str, set[str]]]:
 
 async def check_service(redis: Redis, model: Model) -> None:
     """Who waits has the service that the next claim goes by."""
-    for user in model.waiting_users:
-        (received,) = await run_all(redis, [("ZSCORE", keys.key("users"), user)])
-        assert float(received) == model.service[user]
+    users = sorted(model.waiting_users)
+    received = await run_all(redis, [("ZSCORE", keys.key("users"), user) for user in users])
+    assert list(map(float, received)) == [model.service[user] for user in users]
 
 
 async def check_leases(redis: Redis, model: Model) -> None:
-    """A lease holds until it has run out, is held once, and counts for its transcriber."""
+    """A lease holds until it has run out."""
     leased = [item for item in model.items if item.is_leased]
     time, *ends = await run_all(
         redis, [("TIME",), *(("ZSCORE", keys.key("leases"), item.member) for item in leased)]
     )
-    assert [float(end) < int(time[0]) * 1000 for end in ends] == [
-        item.has_expired for item in leased
-    ]
-    for address in {item.address for item in model.items if item.address}:
-        (members,) = await run_all(redis, [("SMEMBERS", keys.key("worker", address))])
-        held = {item.member for item in model.leased_to(address)}
-        assert {member.decode() for member in members} == held
+    assert [float(end) < int(time[0]) * 1000 for end in ends] == [i.has_expired for i in leased]
+
+
+async def check_transcriber(redis: Redis, model: Model, address: str) -> None:
+    """What a transcriber holds, what it is offered, and what it is kept for."""
+    held, offered, kept_for = await run_all(
+        redis,
+        [
+            ("SMEMBERS", keys.key("worker", address)),
+            ("ZRANGE", keys.key("adopt", address), 0, -1),
+            ("GET", keys.key("alone", address)),
+        ],
+    )
+    assert _texts(held) == {item.member for item in model.leased_to(address)}
+    assert _texts(offered) == {i.member for i in model.items if i.offered_to == address}
+    alone = model.alone_at(address)
+    assert kept_for == (alone.member.encode() if alone else None)
+
+
+def _texts(members: Iterable[bytes]) -> set[str]:
+    return {member.decode() for member in members}
 
 
 async def check_keys(redis: Redis, model: Model) -> None:
     """Every key has a known name, and of a deleted batch nothing is left."""
     (found,) = await run_all(redis, [("KEYS", "*")])
-    names = {name.decode() for name in found}
+    names = _texts(found)
     assert all(_KEY.fullmatch(name) for name in names)
     of_batches = {name for batch in model.batches.values() for name in keys_of(batch)}
     kinds = re.compile(r"\{bs\}:u:[^:]+:(batch|item|events|message):.*")
