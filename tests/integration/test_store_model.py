@@ -195,6 +195,25 @@ def limits_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"gateway.store.batch_store.{name}", getattr(limits, name))
 
 
+@pytest.mark.usefixtures("limits_of_the_model")
+async def test_poison_that_was_to_be_cancelled_is_cancelled(redis_url: str) -> None:
+    """An item that is found out as poison after its cancel was asked for is CANCELLED."""
+    pair = Pair(redis_url)
+    await pair.create(Shape("ann", ["a.test"], 1.0, 0, 1, is_serial=False, continue_on_error=True))
+    for _ in range(limits.MAX_SUSPICIONS - 1):
+        await pair.claim("w1", 1, 1)
+        await pair.vanish("w1")
+    await pair.claim("w1", 1, 1)
+    await pair.release(pair.held[0], Release.LOST)
+    await pair.claim("w1", 1, 1)
+    (batch,) = pair.model.batches.values()
+    await pair.cancel(batch, batch.items)
+    await pair.blame()
+    await pair.check()
+    assert batch.items[0].state == CANCELLED
+    await pair.redis.aclose()
+
+
 # Hypothesis bounds its own time: minutes at most, to make a failure small.
 @pytest.mark.timeout(0)
 @pytest.mark.usefixtures("limits_of_the_model")

@@ -170,9 +170,11 @@ class Batch:
         item.queue, item.is_placed, item.offered_to = Queue.NONE, False, ""
         self.end_if_done()
 
-    def fail_item(self, item: Item) -> None:
-        self.end_item(item, FAILED)
-        for other in () if self.continue_on_error else self.items:
+    def settle_item(self, item: Item, state: pb.ItemState.ValueType) -> None:
+        """End an item and draw the consequences."""
+        is_failure = state == FAILED and not item.is_unwanted
+        self.end_item(item, CANCELLED if state == FAILED and item.is_unwanted else state)
+        for other in self.items if is_failure and not self.continue_on_error else ():
             if other.never_started:
                 self.end_item(other, SKIPPED)
 

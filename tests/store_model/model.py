@@ -183,8 +183,8 @@ class Model:
     # -- writes under a lease -------------------------------------------------------------------
 
     def is_stale(self, member: str, epoch: int) -> bool:
-        held = (item for item in self.items if item.is_leased)
-        return (member, epoch) not in ((item.member, item.epoch) for item in held)
+        held = ((item.member, item.epoch) for item in self.items if item.is_leased)
+        return (member, epoch) not in held
 
     def stage(
         self, member: str, epoch: int, state: pb.ItemState.ValueType, duration_ms: int
@@ -218,17 +218,9 @@ class Model:
         batch.start()
         if state == SUCCEEDED:
             self.waiting_sites.discard(item.site)
-        self.end(batch, item, state)
+        batch.settle_item(item, state)
         self.settle()
         return True
-
-    def end(self, batch: Batch, item: Item, state: pb.ItemState.ValueType) -> None:
-        if state != FAILED:
-            batch.end_item(item, state)
-        elif item.is_unwanted:
-            batch.end_item(item, CANCELLED)
-        else:
-            batch.fail_item(item)
 
     def was_ended_by(self, member: str, epoch: int) -> bool:
         return any(
@@ -254,7 +246,7 @@ class Model:
         item.site_waits += kind is Release.SITE
         if item.crashes >= MAX_CRASHES or item.site_waits >= MAX_SITE_WAITS:
             item.count_attempt()
-            batch.fail_item(item)
+            batch.settle_item(item, FAILED)
             return
         if kind is Release.SITE:
             item.uncount_attempt()
@@ -300,7 +292,7 @@ class Model:
     def take_back(self, batch: Batch, item: Item) -> None:
         item.lost += 1
         if item.is_unwanted or item.lost > MAX_LOST:
-            self.end(batch, item, FAILED)
+            batch.settle_item(item, FAILED)
         else:
             item.undo_attempt()
             batch.offer(item)
@@ -310,7 +302,8 @@ class Model:
         for item in suspects:
             item.suspicions += not item.has_ended
             if item.suspicions >= MAX_SUSPICIONS and not item.has_ended:
-                self.end(*self.find(item.member), FAILED)
+                batch, _ = self.find(item.member)
+                batch.settle_item(item, FAILED)
                 self.settle()
         return len(suspects)
 

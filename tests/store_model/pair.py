@@ -209,6 +209,10 @@ class Pair:
         gone = {item.member for item in self.model.leased_to(address)}
         for lease in [lease for lease in self.held if lease.member in gone]:
             await self.release(lease, Release.LOST)
+        await self.blame()
+
+    async def blame(self) -> None:
+        """Suspect the items that were LOST since the last blame."""
         boot = f"boot{self.boots}"
         self.boots += 1
         assert await self.store.blame(boot) == self.model.blame(boot)
