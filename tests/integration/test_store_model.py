@@ -221,7 +221,7 @@ def test_the_store_agrees_with_its_model(redis_url: str) -> None:
     """Whatever happens to batches in whatever order, Redis holds what the model says."""
     examples = int(os.environ.get("MODEL_EXAMPLES", "0"))
     profile = settings(
-        max_examples=examples or 40,
+        max_examples=examples or 30,
         stateful_step_count=50,
         derandomize=not examples,
         database=None,

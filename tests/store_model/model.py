@@ -4,7 +4,6 @@ It predicts every state, counter and answer. Where the store may choose (which o
 claim takes, when an item is put off because its site waits) it judges the choice and follows it.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ from batchscribe.v1 import batch_pb2 as pb
 
 from gateway.store import Release
 from tests.store_model.batch import CANCELLED, FAILED, SUCCEEDED, Batch, Item, Queue
+from tests.store_model.line import Line
 
 MAX_LOST = 2
 MAX_CRASHES = 2
@@ -30,17 +30,13 @@ class Waits:
 
 @dataclass
 class Model:
-    """All batches, and who may have the next slot."""
+    """All batches, and what they wait for."""
 
     batches: dict[str, Batch] = field(default_factory=dict)
     waiting_sites: set[str] = field(default_factory=set)
     users: set[str] = field(default_factory=set)
     suspects: dict[str, dict[Item, None]] = field(default_factory=dict)
-    # What each user has had of the slots since somebody began to wait. A user who was away starts
-    # level with the least served at least.
-    service: dict[str, float] = field(default_factory=dict)
-    waiting_users: set[str] = field(default_factory=set)
-    turns: int = 0
+    line: Line = field(default_factory=Line)
 
     @property
     def items(self) -> Iterator[Item]:
@@ -67,19 +63,12 @@ class Model:
 
     def settle(self) -> None:
         """Draw the consequences for who waits; after every change."""
-        self.turns += 1
-        for batch in self.batches.values():
-            if not batch.is_runnable:
-                batch.turn = None
-            elif batch.turn is None:
-                batch.turn = self.turns
-        waiting = {batch.user for batch in self.batches.values() if batch.turn is not None}
-        least = min((self.service[user] for user in waiting & self.waiting_users), default=0.0)
-        for user in waiting - self.waiting_users:
-            self.service[user] = max(least, self.service.get(user, 0.0))
-        self.waiting_users = waiting
-        if not waiting:
-            self.service.clear()
+        self.line.settle(self.batches.values())
+
+    def startable(self) -> list[tuple[Batch, Item]]:
+        """What may start now, of each batch its first."""
+        found = ((batch, batch.next_item(self.waiting_sites)) for batch in self.batches.values())
+        return [(batch, item) for batch, item in found if item]
 
     def create(self, batch: Batch) -> None:
         self.batches[batch.batch_id] = batch
@@ -125,47 +114,24 @@ class Model:
                     batch.requeue(item, is_delayed=False)
         self.settle()
 
-    def startable(self) -> list[tuple[Batch, Item]]:
-        """What may start now, of each batch its first."""
-        found = ((batch, batch.next_item(self.waiting_sites)) for batch in self.batches.values())
-        return [(batch, item) for batch, item in found if item]
-
-    def next_in_line(self) -> list[Item]:
-        """Whatever may be next: a least served user's, of the batch whose turn it is."""
-        startable = self.startable()
-        least = min((self.service[batch.user] for batch, _ in startable), default=0.0)
-        turns: dict[str, list[int]] = defaultdict(list)
-        for batch, _ in startable:
-            turns[batch.user].append(batch.turn or 0)
-        return [
-            item
-            for batch, item in startable
-            if self.service[batch.user] == least and batch.turn == min(turns[batch.user])
-        ]
-
     def start(self, address: str, member: str) -> None:
         """Judge and follow the start of an item."""
         batch, item = self.find(member)
         kept_for = self.alone_at(address)
         if item is not kept_for:
             assert not kept_for, "the transcriber was kept for another"
-            assert item in self.next_in_line(), "it was another's turn"
-            self.charge(batch)
+            assert item in self.line.first(self.startable()), "it was another's turn"
+            self.line.charge(batch)
         if item.suspicions >= RUNS_ALONE:
             assert not self.leased_to(address), "a suspect starts beside another"
             item.alone_at = address
         item.lease(address)
         self.settle()
 
-    def charge(self, batch: Batch) -> None:
-        self.service[batch.user] += 1 / batch.weight
-        self.turns += 1
-        batch.turn = self.turns
-
     def reserve(self, address: str, member: str) -> None:
         """Judge and follow the keeping of a transcriber for one suspect."""
         _, item = self.find(member)
-        assert item in self.next_in_line(), "it was another's turn"
+        assert item in self.line.first(self.startable()), "it was another's turn"
         assert item.suspicions >= RUNS_ALONE
         assert self.leased_to(address), "it could have started"
         item.queue, item.is_placed, item.alone_at = Queue.DELAYED, True, address
@@ -273,21 +239,23 @@ class Model:
 
     def reap(self, late: Batch | None = None) -> tuple[int, int]:
         """Return how many leases had run out, and how many batches ended or went."""
+        had_ended = late is not None and late.has_ended
         lost = sorted(item.member for item in self.items if item.is_leased and item.has_expired)
         for member in lost:
             self.take_back(*self.find(member))
             self.settle()
-        return len(lost), int(late is not None and self.is_too_late(late))
+        return len(lost), int(late is not None and self.end_late(late, had_ended))
 
-    def is_too_late(self, batch: Batch) -> bool:
+    def end_late(self, batch: Batch, had_ended: bool) -> bool:
         """End a batch that is over its deadline, or delete one that is over its time."""
-        if not batch.has_ended:
-            batch.give_up()
-            self.settle()
-            return True
-        if batch.keep_ms:
+        if had_ended and batch.keep_ms:
             self.delete(batch)
-        return batch.keep_ms > 0
+            return True
+        if batch.has_ended:
+            return False
+        batch.give_up()
+        self.settle()
+        return True
 
     def take_back(self, batch: Batch, item: Item) -> None:
         item.lost += 1

@@ -102,7 +102,7 @@ def indexes_of(model: Model) -> Iterator[tuple[str, set[str]]]:
     items = list(model.items)
     yield keys.key("leases"), {item.member for item in items if item.is_leased}
     yield keys.key("delayed"), {item.member for item in items if item.is_delayed}
-    yield keys.key("users"), model.waiting_users
+    yield keys.key("users"), model.line.waiting_users
     for user in model.users:
         batches = [batch for batch in model.batches.values() if batch.user == user]
         yield keys.key("index", user), {batch.batch_id for batch in batches}
@@ -118,9 +118,9 @@ def indexes_of(model: Model) -> Iterator[tuple[str, set[str]]]:
 
 async def check_service(redis: Redis, model: Model) -> None:
     """Who waits has the service that the next claim goes by."""
-    users = sorted(model.waiting_users)
+    users = sorted(model.line.waiting_users)
     received = await run_all(redis, [("ZSCORE", keys.key("users"), user) for user in users])
-    assert list(map(float, received)) == [model.service[user] for user in users]
+    assert list(map(float, received)) == [model.line.service[user] for user in users]
 
 
 async def check_leases(redis: Redis, model: Model) -> None:
