@@ -18,7 +18,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all chaos check fmt lint types contract breaking proto proto-check docs lock upgrade-yt-dlp \
-  bench-overhead bench-gateway bench-scale
+  bench-overhead bench-eta bench-gateway bench-scale bench-engine
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -79,11 +79,18 @@ bench-%: export GRPC_ENABLE_FORK_SUPPORT := 0
 bench-overhead: $(READY) ## Measure what the product adds to one clip, beside a plain script.
 	@$(BIN)/python -m bench.overhead
 
+bench-eta: $(READY) ## Measure how far off the estimated end of a batch is.
+	@$(BIN)/python -m bench.eta
+
 bench-gateway: $(READY) $(ARQ)/ready ## Measure one gateway under load, beside arq; QUICK=1 is short.
 	@$(BIN)/python -m bench.gateway --arq-python $(ARQ)/bin/python $(if $(QUICK),--quick)
 
 bench-scale: $(READY) ## Measure how busy 1 to 64 transcribers are kept; QUICK=1 is short.
 	@$(BIN)/python -m bench.scale $(if $(QUICK),--quick)
+
+bench-engine: $(READY) ## Measure the engine beside faster-whisper; MODEL=base, SPEECH_DIR=... of recorded speech.
+	@$(BIN)/python -m bench.engine $(if $(MODEL),--model $(MODEL)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	  $(if $(SPEECH_DIR),--speech-dir $(SPEECH_DIR))
 
 # arq wants an older redis-py than the gateway: it lives apart.
 $(ARQ)/ready: bench/arq/requirements.lock $(READY)
