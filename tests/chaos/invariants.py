@@ -2,18 +2,18 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from batchscribe.v1.batch_pb2 import Batch, ItemState
+from batchscribe.v1.batch_pb2 import Batch, BatchState, ItemState
 from redis.asyncio import Redis
 
 from gateway import ids
 from gateway.errors import NotFound
 from gateway.store import ENDED_BATCH_STATES, BatchStore, StoredBatch, StoredEvent, keys
-from tests.chaos.load import Promise, Seen, WatchLog
+from tests.chaos.load import Load, Promise, Seen, WatchLog
 
 PAGE = 1000
 
@@ -25,6 +25,11 @@ ENDED_ITEM_STATES = frozenset(
         ItemState.ITEM_STATE_SKIPPED,
     }
 )
+
+AT_WORK_STATES = frozenset({ItemState.ITEM_STATE_FETCHING, ItemState.ITEM_STATE_TRANSCRIBING})
+
+# What the ids of a batch and of all that is its own have in common.
+HEX = re.compile("[0-9a-f]{24}")
 
 # Keys that stay without a TTL when nothing runs; any other must have one, or be gone by then.
 KEPT = frozenset(
@@ -68,23 +73,21 @@ class Inspection:
         self.verdict = Verdict()
         self._redis = redis
         self._store = BatchStore(redis)
+        self._transcripts: set[str] = set()
 
-    async def judge(
-        self, promises: Sequence[Promise], watches: Iterable[WatchLog], accepted: Mapping[str, int]
-    ) -> Verdict:
-        """Judge a deployment at rest; ``accepted`` counts the webhooks that arrived, by id."""
-        logs = {promise.batch_id: await self._judge_batch(promise) for promise in promises}
-        for watch in watches:
+    async def judge(self, load: Load, accepted: Collection[str]) -> Verdict:
+        """Judge a deployment at rest; ``accepted`` are the ids of the webhooks that arrived."""
+        logs = {promise.batch_id: await self._judge_batch(promise) for promise in load.promises}
+        for watch in load.watches:
             self._judge_watch(watch, logs[watch.promise.batch_id])
         due = {
             name
-            for promise in promises
+            for promise in load.promises
             if promise.is_notified
             for name in webhook_ids(promise, logs[promise.batch_id])
         }
-        self._blame(f"the webhook {name} never arrived" for name in due - accepted.keys())
-        self._blame(f"the webhook {name} is of no round" for name in accepted.keys() - due)
-        await self._judge_keys()
+        self._blame(f"the webhook {name} never arrived" for name in due.difference(accepted))
+        await self._judge_keys({gone.batch_id.removeprefix("batch_") for gone in load.deleted})
         return self.verdict
 
     async def judge_leases(self, promises: Sequence[Promise]) -> None:
@@ -127,6 +130,7 @@ class Inspection:
                 self.verdict.lost += 1
             elif item.transcription_id:
                 name = keys.key("transcript", promise.user, item.transcription_id)
+                self._transcripts.add(name)
                 self.verdict.lost += not await self._redis.exists(name)
         counted = Counter(int(item.state) for item in items)
         told = stored.tally
@@ -145,6 +149,10 @@ class Inspection:
             running = tally.pending + tally.fetching + tally.transcribing + tally.waiting_retry
             if running + tally.ended != tally.total:
                 self._blame([f"{stored.batch.batch_id}@{event.revision}: counts miss the total"])
+            if tally.fetching + tally.transcribing > stored.batch.options.max_concurrent:
+                self._blame([f"{stored.batch.batch_id}@{event.revision}: too many at a time"])
+        if not stored.batch.options.parallel and not is_in_order(log):
+            self._blame([f"{stored.batch.batch_id}: its videos did not run in their order"])
 
     # ---- a watcher -----------------------------------------------------------------------------
 
@@ -162,13 +170,18 @@ class Inspection:
 
     # ---- all keys ------------------------------------------------------------------------------
 
-    async def _judge_keys(self) -> None:
-        async for name in self._redis.scan_iter(count=PAGE):
-            kind = key_kind(name.decode())
+    async def _judge_keys(self, deleted: set[str]) -> None:
+        async for found in self._redis.scan_iter(count=PAGE):
+            name = found.decode()
+            kind = key_kind(name)
             if kind is None:
-                self._blame([f"the key {name!r} is in no table"])
+                self._blame([f"the key {name} is in no table"])
+            elif deleted.intersection(HEX.findall(name)):
+                self._blame([f"the key {name} is of a deleted batch"])
+            elif kind == "transcript" and name not in self._transcripts:
+                self._blame([f"the key {name} is of no item"])
             elif kind not in KEPT and await self._redis.pttl(name) == -1:
-                self._blame([f"the key {name!r} has no TTL"])
+                self._blame([f"the key {name} has no TTL"])
 
     def _blame(self, problems: Iterable[str]) -> None:
         self.verdict.problems += problems
@@ -219,6 +232,19 @@ def second_ends(log: Iterable[StoredEvent]) -> int:
             if event.change.state in ENDED_ITEM_STATES:
                 ended.add(event.change.item_id)
     return moves
+
+
+def is_in_order(log: Iterable[StoredEvent]) -> bool:
+    """Return whether no item of a serial batch was at work before one in front of it, by rounds."""
+    latest = -1
+    for event in log:
+        if isinstance(event.change, Batch):
+            latest = -1 if event.change.state == BatchState.BATCH_STATE_PENDING else latest
+        elif event.change.state in AT_WORK_STATES:
+            if event.change.index < latest:
+                return False
+            latest = event.change.index
+    return True
 
 
 def change_of(event: StoredEvent) -> Seen:

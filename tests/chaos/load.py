@@ -76,7 +76,10 @@ class WatchLog:
 
 
 class Load:
-    """Orders batches at an even rate of items; ``promises`` and ``watches`` are what came of it."""
+    """Orders batches at an even rate of items.
+
+    ``promises`` are the batches there must be in the end, ``deleted`` those that must be gone.
+    """
 
     def __init__(
         self,
@@ -87,6 +90,7 @@ class Load:
         items_per_second: float,
     ) -> None:
         self.promises: list[Promise] = []
+        self.deleted: list[Promise] = []
         self.watches: list[WatchLog] = []
         self._store = store
         self._webhook = webhook
@@ -114,7 +118,7 @@ class Load:
         if order.is_notified:
             order.options.notify_webhook = self._webhook
         is_api_user = order.user == API_USER
-        batch_id = await (self._create(order) if is_api_user else self._store_it(order))
+        batch_id = await (self._create(order) if is_api_user else self._create_in_store(order))
         promise = Promise(order.user, batch_id, len(order.scripts), order.is_notified)
         self.promises.append(promise)
         async with asyncio.TaskGroup() as doings:
@@ -134,7 +138,7 @@ class Load:
 
         return await insist(create)
 
-    async def _store_it(self, order: Order) -> str:
+    async def _create_in_store(self, order: Order) -> str:
         batch = Batch(batch_id=ids.new_batch_id(), options=order.options)
         items = []
         for index, url in enumerate(order.urls):
@@ -160,13 +164,19 @@ class Load:
             with contextlib.suppress(errors.FailedPrecondition):
                 await insist(lambda: next(self._next_client).retry(promise.batch_id))
             await self._watch(log, order.cut_share)
+        if order.is_deleted:
+            self.promises.remove(promise)
+            self.watches.remove(log)
+            self.deleted.append(promise)
+            with contextlib.suppress(errors.NotFound):  # Deleted, and the answer was lost.
+                await insist(lambda: next(self._next_client).delete(promise.batch_id))
 
     async def _watch(self, log: WatchLog, cut_share: float) -> None:
         cuts = random.Random(log.promise.batch_id)
-        while await self._is_cut(log, cuts, cut_share):
+        while await self._watch_until_cut(log, cuts, cut_share):
             pass
 
-    async def _is_cut(self, log: WatchLog, cuts: random.Random, cut_share: float) -> bool:
+    async def _watch_until_cut(self, log: WatchLog, cuts: random.Random, cut_share: float) -> bool:
         """Watch on from the last revision seen; true if the connection was cut before the end."""
         events = next(self._next_client).watch(log.promise.batch_id, log.cursor)
         async with contextlib.aclosing(events):

@@ -19,7 +19,8 @@ LONGEST_SERIAL = 5
 class Order:
     """A batch somebody wants, and what they do with it.
 
-    After ``cut_share`` of its events a watch loses its connection; what failed may be retried once.
+    After ``cut_share`` of its events a watch loses its connection; what failed may be retried once,
+    and the batch be deleted in the end.
     """
 
     user: str
@@ -29,6 +30,7 @@ class Order:
     cut_share: float
     is_notified: bool
     is_retried: bool
+    is_deleted: bool
 
     @property
     def urls(self) -> list[str]:
@@ -53,6 +55,7 @@ def draw_order(dice: random.Random) -> Order:
         cut_share=dice.choice((0.0, 0.0, 0.1)),
         is_notified=dice.random() < 0.4,
         is_retried=dice.random() < 0.3,
+        is_deleted=dice.random() < 0.1,
     )
 
 

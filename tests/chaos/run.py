@@ -100,7 +100,7 @@ async def run(campaign: Campaign, folder: Path) -> Report:
         auditing = asyncio.create_task(_audit(inspection, load))
         await _until_settled(campaign, monkey, load, redis)
         auditing.cancel()
-        verdict = await inspection.judge(load.promises, load.watches, receiver.accepted)
+        verdict = await inspection.judge(load, receiver.accepted)
         ended = [service.name for service in deployment.services if service.has_ended]
         verdict.problems += [f"{name} ended by itself" for name in (*monkey.found_dead, *ended)]
         return _report(load, monkey.strikes, verdict, deployment.entries())
@@ -120,7 +120,7 @@ def _report(
     load: Load, strikes: Sequence[Strike], verdict: Verdict, entries: Sequence[Entry]
 ) -> Report:
     return Report(
-        items=sum(promise.items for promise in load.promises),
+        items=sum(promise.items for promise in (*load.promises, *load.deleted)),
         strikes=strikes,
         verdict=verdict,
         reexecuted=recovery.reexecuted(entries),

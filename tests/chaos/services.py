@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ DRAIN_SECONDS = 15.0
 SLOTS = 16
 
 
-class Service:
+class Service(ABC):
     """One program; ``is_up`` is false from the moment it is struck until it serves again."""
 
     def __init__(
@@ -46,9 +47,9 @@ class Service:
     def has_ended(self) -> bool:
         return self._process is None or self._process.returncode is not None
 
+    @abstractmethod
     def command(self) -> Sequence[str]:
         """Return what to run; asked before every start."""
-        raise NotImplementedError
 
     async def until_ready(self, process: asyncio.subprocess.Process) -> None:
         """Return when the process serves: it says so with its first line."""

@@ -6,11 +6,12 @@ import pytest
 from batchscribe.v1.batch_pb2 import Batch, BatchItem, BatchState, ItemState
 
 from gateway.store import StoredEvent, Tally
-from tests.chaos.invariants import gaps, key_kind, second_ends
+from tests.chaos.invariants import gaps, is_in_order, key_kind, second_ends
 from tests.chaos.monkey import Act, Target, plan
 
 EMPTY = Tally(*([0] * 15))
 PENDING, SUCCEEDED = ItemState.ITEM_STATE_PENDING, ItemState.ITEM_STATE_SUCCEEDED
+AT_WORK = ItemState.ITEM_STATE_TRANSCRIBING
 RUNNING, ENDED = BatchState.BATCH_STATE_RUNNING, BatchState.BATCH_STATE_SUCCEEDED
 
 
@@ -40,6 +41,14 @@ def test_a_new_round_may_end_an_item_again() -> None:
     item = BatchItem(item_id="i", state=SUCCEEDED)
     log = log_of(item, Batch(state=ENDED), Batch(state=RUNNING), item, Batch(state=ENDED))
     assert second_ends(log) == 0
+
+
+def test_a_serial_batch_runs_in_order_round_by_round() -> None:
+    """An item at work behind a later one is out of order; a new round starts from the front."""
+    first, second = (BatchItem(item_id=f"i{n}", index=n, state=AT_WORK) for n in range(2))
+    again = Batch(state=BatchState.BATCH_STATE_PENDING)
+    assert is_in_order(log_of(first, first, second, again, first))
+    assert not is_in_order(log_of(second, first))
 
 
 def test_keys_are_known_by_their_table() -> None:
