@@ -56,7 +56,7 @@ REDIS_FROZEN_SECONDS = (1.0, 6.0)
 # When the faults of one hand fall, in paces: each kill of a gateway, and then of a transcriber,
 # gets time to show how its items recover by themselves.
 HAND_PACES = 4.0
-OFFSETS = (0.3, 1.7, 2.5, 2.9)
+OFFSETS = (0.2, 1.7, 2.6, 3.0)
 
 
 @dataclass(frozen=True)

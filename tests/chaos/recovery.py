@@ -10,7 +10,7 @@ from tests.chaos.monkey import Strike, Target
 # Faults of these kinds, so many seconds before or after a kill, make its recovery theirs too. A
 # gateway's items come back when their leases run out, those of a transcriber when its calls break.
 BLURRING = {
-    Target.GATEWAY: ({Target.REDIS, Target.GATEWAY}, 4.0, 13.0),
+    Target.GATEWAY: ({Target.REDIS, Target.GATEWAY}, 4.0, 12.0),
     Target.TRANSCRIBER: ({Target.REDIS, Target.GATEWAY}, 4.0, 3.0),
 }
 

@@ -25,7 +25,17 @@ from batchscribe.v1.batch_pb2 import (
 from batchscribe.v1.webhook_service_pb2 import DeliveryState
 
 from gateway.errors import NotFound, StoreFull, StoreUnavailable, WrongState
-from gateway.store import BatchStore, Lease, Message, NewBatch, Outbox, Release, SendResult, connect
+from gateway.store import (
+    BatchStore,
+    Lease,
+    Message,
+    NewBatch,
+    Outbox,
+    Release,
+    SendResult,
+    connect,
+    keys,
+)
 from gateway.store.scripts import NAMES
 from servicekit.status import reason_of
 from tests.redis_proxy import Harm, RedisProxy, proxied
@@ -54,9 +64,12 @@ class World:
     message: Message
 
 
-def new_batch(batch_id: str, total: int = 3) -> NewBatch:
+def new_batch(batch_id: str, total: int) -> NewBatch:
     options = BatchOptions(
-        parallel=True, continue_on_error=True, max_concurrent=3, notify_webhook="http://r.test/"
+        parallel=True,
+        continue_on_error=True,
+        max_concurrent=total,
+        notify_webhook="http://receiver.test/",
     )
     items = []
     for index in range(total):
@@ -67,23 +80,25 @@ def new_batch(batch_id: str, total: int = 3) -> NewBatch:
 
 
 async def make_world(url: str, lend: BatchStore, outbox: Outbox) -> World:
-    """Store, undisturbed: an ended batch with a message on its way, and a running one."""
-    client = connect(url)
+    """Store, undisturbed, something for every script to do."""
+    client: Any = redis.asyncio.Redis.from_url(url, protocol=3)
     store = BatchStore(client)
-    await store.create(USER, new_batch("batch_ended", 1))
-    (lease,) = await store.claim("op-1", "w1", 9, 1)
-    await store.finish(lease, FAILED, BatchItem(error=ItemError(reason="NO_AUDIO")))
+    for batch_id in ("batch_ended", "batch_told"):
+        await store.create(USER, new_batch(batch_id, 1))
+        (lease,) = await store.claim(f"op-{batch_id}", "w1", 9, 1)
+        await store.finish(lease, FAILED, BatchItem(error=ItemError(reason="NO_AUDIO")))
     (message,) = await Outbox(client).claim(1, HOUR_MS)
-    await store.create(USER, new_batch("batch_open"))
-    suspect, lease = await store.claim("op-2", "w1", 9, 2)
+    await store.create(USER, new_batch("batch_open", 4))
+    suspect, overdue, lease = await store.claim("op-open", "w1", 9, 3)
     await store.release(suspect, Release.LOST, delay_ms=HOUR_MS, boot_id=BOOT)
+    await client.zadd(keys.key("leases"), {overdue.member: 1})
     await client.aclose()
     return World(lend, outbox, lease, message)
 
 
 # What each script is called for, as the product calls it.
 CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
-    "create": lambda w: w.store.create(USER, new_batch("batch_new")),
+    "create": lambda w: w.store.create(USER, new_batch("batch_new", 2)),
     "claim": lambda w: w.store.claim("op-3", "w2", 1, 1),
     "stage": lambda w: w.store.stage(
         w.lease, "w1", ItemState.ITEM_STATE_TRANSCRIBING, "Title", 2000
@@ -110,6 +125,10 @@ CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
     "secrets": lambda w: w.outbox.secrets(USER, "whsec_spare"),
     "rotate": lambda w: w.outbox.rotate(USER, "whsec_new", HOUR_MS),
 }
+
+
+# These change nothing, or only a point in time.
+UNSEEN = {"read", "deliveries", "renew"}
 
 
 def test_every_script_is_put_to_the_test() -> None:
@@ -172,8 +191,10 @@ async def test_a_repeated_call_has_one_effect(
     """Whatever happens to a script's connection, asking again leaves what one call leaves."""
     monkeypatch.setattr("gateway.store.connection.REPLY_SECONDS", 0.2)
     async with harmed_world(valkey) as (world, _):
+        before = await contents(valkey.url)
         await insist(lambda: CALLS[name](world))
         expected = await contents(valkey.url)
+    assert name in UNSEEN or expected != before, "this call does nothing that could go wrong"
     async with harmed_world(valkey) as (world, proxy):
         proxy.harm(name, harm)
         await insist(lambda: CALLS[name](world))
