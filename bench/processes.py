@@ -49,9 +49,7 @@ class Service:
     @property
     def peak_mib(self) -> float:
         """The most memory it has had in RAM."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 1024
+        return peak_mib(self._process.pid)
 
     async def finish(self) -> Any:
         """End its input and return its last word."""
@@ -68,6 +66,13 @@ class Service:
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
+
+
+def peak_mib(pid: int) -> float:
+    """Return the most memory that a process has had in RAM."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
 
 
 @asynccontextmanager

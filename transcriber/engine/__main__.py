@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from batchscribe.transcriber.v1 import child_pb2
@@ -13,10 +14,12 @@ from transcriber import jobs
 from transcriber.engine import languages
 from transcriber.engine.decoding import Model
 from transcriber.engine.device import Device
+from transcriber.engine.languages import Language
 from transcriber.engine.listening import Listener
-from transcriber.engine.recognition import Recognition, Recognized
+from transcriber.engine.recognition import Task, recognize
 from transcriber.engine.segments import time_range
 from transcriber.engine.shelf import Shelf
+from transcriber.engine.transcription import Transcription
 
 _TIDY_SECONDS = 5.0
 
@@ -49,7 +52,8 @@ class Engine:
     ) -> transcript_pb2.Transcript:
         started = time.monotonic()
         with self._shelf.lend(asked.model) as model:
-            transcript = _transcript(self._recognize(job, asked, model), model)
+            language, transcription = self._recognize(job, asked, model)
+            transcript = _transcript(model, language, transcription)
             if asked.language == languages.AUTO and not model.multilingual:
                 transcript.warnings.append(languages.assumed_english(model))
         transcript.provenance.device = self._shelf.plan.name
@@ -57,7 +61,9 @@ class Engine:
         transcript.provenance.timings.transcribe.FromMilliseconds(elapsed_ms)
         return transcript
 
-    def _recognize(self, job: jobs.Job, asked: child_pb2.TranscribeJob, model: Model) -> Recognized:
+    def _recognize(
+        self, job: jobs.Job, asked: child_pb2.TranscribeJob, model: Model
+    ) -> tuple[Language, Transcription]:
         options = asked.options
         translate = options.task == batch_pb2.TRANSCRIBE_TASK_TRANSLATE
         language = languages.check(asked.language, translate, model)
@@ -65,10 +71,8 @@ class Engine:
         listener = Listener(Path(asked.samples_path), options.vad_filter, window_seconds)
         with self._device.lane() as lane:
             job.when_cancelled(lane.close)
-            recognition = Recognition(
-                model, listener, lane, lambda seconds: _advance(job, seconds), job.check
-            )
-            return recognition.run(options, language)
+            task = Task(model, listener, lane, partial(_advance, job), job.check)
+            return recognize(task, options, language)
 
 
 def _advance(job: jobs.Job, seconds: float) -> None:
@@ -77,13 +81,16 @@ def _advance(job: jobs.Job, seconds: float) -> None:
     job.send(child_pb2.ChildReply(advanced=advanced))
 
 
-def _transcript(recognized: Recognized, model: Model) -> transcript_pb2.Transcript:
+def _transcript(
+    model: Model, language: Language, transcription: Transcription
+) -> transcript_pb2.Transcript:
+    segments = transcription.segments
     return transcript_pb2.Transcript(
-        language_code=recognized.language.code,
-        language_probability=recognized.language.probability,
-        text=" ".join(segment.text for segment in recognized.segments),
-        segments=recognized.segments,
-        undecoded=map(time_range, recognized.undecoded),
+        language_code=language.code,
+        language_probability=language.probability,
+        text=" ".join(segment.text for segment in segments),
+        segments=segments,
+        undecoded=map(time_range, transcription.undecoded),
         provenance=transcript_pb2.Provenance(model=model.name, model_sha256=model.sha256),
     )
 

@@ -1,5 +1,6 @@
 """How a file's windows are asked for: the prompt in tokens, and what batches have to agree in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from batchscribe.v1 import batch_pb2
@@ -21,7 +22,7 @@ class Wording:
         ask = replace(self.decoding, temperature=attempt.temperature, full_axis=attempt.full_axis)
         return Row(ask, features, self.tokenizer, self.prompt)
 
-    def text(self, tokens: tuple[int, ...]) -> str:
+    def text(self, tokens: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(tokens))).strip()
 
 
