@@ -58,6 +58,7 @@ class RedisProxy:
     def __init__(self, upstream: Path) -> None:
         self.url = ""
         self.harmed = asyncio.Event()  # Set when the harm has been done and the command has run.
+        self.holding = asyncio.Event()  # Set when a command is held.
         self._upstream = upstream
         self._names = {_digest(name): name for name in scripts.NAMES}
         self._target = ""
@@ -122,6 +123,7 @@ class RedisProxy:
         if harm is Harm.DELAY:
             await asyncio.sleep(DELAY_SECONDS)
         elif harm is Harm.FREEZE or self._holds_all:
+            self.holding.set()
             await self._thawed.wait()
 
     async def _answer(self, upstream: asyncio.StreamReader, relay: _Relay) -> None:

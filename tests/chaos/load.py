@@ -26,7 +26,7 @@ from tests.chaos.orders import API_USER, MODEL, Order, draw_order
 from tests.running_gateway import KEY
 
 # A user tries again for so long when a call fails.
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0
 PAUSE_SECONDS = 0.2
 
 T = TypeVar("T")

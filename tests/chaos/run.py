@@ -33,7 +33,7 @@ class Campaign:
     seed: int
     faults: Sequence[Fault]
     items_per_second: float = 20.0
-    settle_seconds: float = 60.0
+    settle_seconds: float = 180.0
     module: Sequence[str] = ("gateway",)
 
 

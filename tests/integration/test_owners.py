@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 import redis.asyncio
 from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
 from batchscribe.v1.batch_pb2 import BatchOptions, ItemState
+from structlog.testing import capture_logs
 
 from gateway.store import BatchStore, Lease, Renewal, connect, keys
 from tests.integration.test_store import USER, claim, new_batch, succeed
@@ -81,6 +83,40 @@ async def test_a_slow_transcriber_holds_nobody_up(redis_url: str) -> None:
         ended = await gateway.ended(batch.batch_id)
     assert {item.state for item in ended.items} == {SUCCEEDED}
     assert len(slow.seen) <= 2
+
+
+async def test_a_transcriber_may_go_while_another_is_given_work(valkey: Valkey) -> None:
+    """A transcriber that is lost in the middle of a round of claims ends nothing but itself."""
+    valkey.flush()
+    gate = asyncio.Event()
+
+    async def wait(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
+        await gate.wait()
+        return succeeded()
+
+    async with (
+        proxied(valkey.path) as proxy,
+        running(ScriptedTranscriber(wait, slots=8)) as asked_first,
+        AsyncExitStack() as stack,
+    ):
+        goes = await stack.enter_async_context(running(ScriptedTranscriber(wait)))
+        addresses = [asked_first.address, goes.address]
+        with capture_logs() as logs:
+            async with running_gateway(proxy.url, addresses) as gateway:
+                urls = [f"http://x/{index}" for index in range(10)]
+                options = BatchOptions(max_concurrent=10)
+                first = await gateway.create(*urls, options=options)
+                await wait_until(lambda: len(asked_first.tasks) + len(goes.tasks) == 10)
+                gate.set()
+                await gateway.ended(first.batch_id)
+                proxy.harm("claim", Harm.FREEZE)
+                await proxy.holding.wait()
+                await stack.aclose()
+                await wait_until(lambda: "transcriber lost" in {log["event"] for log in logs})
+                proxy.thaw()
+                batch = await gateway.create("http://x/last")
+                ended = await gateway.ended(batch.batch_id)
+    assert ended.items[0].state == SUCCEEDED
 
 
 async def test_two_gateways_reap_a_lease_once(
