@@ -35,6 +35,8 @@ NAMES = (
     "rotate",
 )
 
+PRELUDE = ("records", "events", "queues", "items", "messages", "batches")
+
 _FOLDER = Path(__file__).parent
 
 
@@ -43,12 +45,17 @@ def _key_table() -> str:
     return f"local KEY = {{{rows}}}\n"
 
 
+def prelude() -> str:
+    """Return what every script begins with; each part uses those before it."""
+    return "\n".join((_FOLDER / "prelude" / f"{part}.lua").read_text() for part in PRELUDE)
+
+
 def source(name: str) -> str:
     """Return the whole text of the script ``name`` as the server runs it."""
     body = (_FOLDER / f"{name}.lua").read_text()
     # A line of flags counts only at the very top, before the prelude.
     flags, rest = body.split("\n", 1) if body.startswith("#!") else ("", body)
-    return f"{flags}\n{_key_table()}{(_FOLDER / 'prelude.lua').read_text()}\n{rest}".lstrip("\n")
+    return f"{flags}\n{_key_table()}{prelude()}\n{rest}".lstrip("\n")
 
 
 class Scripts:

@@ -18,11 +18,10 @@ PRELUDE_END = "\nis_leased = function() return true end\n"
 
 def remove_fencing() -> None:
     """Let any epoch write: the prelude's own test of a lease is replaced after it is defined."""
-    prelude = (scripts._FOLDER / "prelude.lua").read_text()
-    whole = scripts.source
+    prelude, whole = scripts.prelude().strip(), scripts.source
 
     def source(name: str) -> str:
-        return whole(name).replace(prelude.strip(), prelude.strip() + PRELUDE_END)
+        return whole(name).replace(prelude, prelude + PRELUDE_END)
 
     assert PRELUDE_END in source("finish")
     scripts.source = source

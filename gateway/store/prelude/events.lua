@@ -1,0 +1,62 @@
+-- What changed: the batch's log, and the stream that wakes every gateway.
+
+-- Counts by item state, then what progress is computed from; read by tally.py.
+local TALLY = {
+  'total', 'n1', 'n2', 'n3', 'n4', 'n5', 'n6', 'n7', 'n8',
+  'known', 'known_audio_ms', 'ended_unknown', 'ended_audio_ms', 'done_audio_ms', 'started_ms',
+}
+
+local function tally(batch)
+  local values = {}
+  for i, field in ipairs(TALLY) do values[i] = batch[field] or '0' end
+  return table.concat(values, ',')
+end
+
+local woken, ended_items, cancelled_items, adoptable = {}, {}, {}, {}
+
+local function emit(batch, ...)
+  add(batch, 'revision', 1)
+  set(batch, {updated_ms = now})
+  redis.call('XADD', key('events', batch.user, batch.id), batch.revision .. '-1',
+    'at_ms', now, 'tally', tally(batch), ...)
+  woken[batch.user .. '/' .. batch.id] = true
+end
+
+local function emit_batch(batch)
+  emit(batch, 'state', batch.state, 'round', batch.round, 'started_ms', batch.started_ms or '',
+    'ended_ms', batch.ended_ms or '', 'expires_ms', batch.expires_ms or '')
+end
+
+local function start_batch(batch)
+  if tonumber(batch.state) ~= BATCH_PENDING then return end
+  set(batch, {state = BATCH_RUNNING, started_ms = now})
+  emit_batch(batch)
+end
+
+local ITEM_FIELDS = {
+  'video', 'state', 'attempts', 'worker', 'title', 'duration_ms', 'started_ms', 'ended_ms',
+  'not_before_ms', 'outcome',
+}
+
+local function emit_item(batch, item)
+  local flat = {}
+  for _, field in ipairs(ITEM_FIELDS) do
+    if item[field] and item[field] ~= '' then
+      flat[#flat + 1] = 'item.' .. field
+      flat[#flat + 1] = item[field]
+    end
+  end
+  emit(batch, unpack(flat))
+end
+
+-- Tells every gateway what changed; called once, at the end of a transition.
+local function wake()
+  local batches = {}
+  for member in pairs(woken) do batches[#batches + 1] = member end
+  if #batches + #cancelled_items + #adoptable == 0 then return end
+  redis.call('XADD', key('wake'), 'MAXLEN', '~', 10000, '*',
+    'batches', table.concat(batches, ' '),
+    'ended', table.concat(ended_items, ' '),
+    'cancelled', table.concat(cancelled_items, ' '),
+    'adoptable', table.concat(adoptable, ' '))
+end

@@ -1,0 +1,44 @@
+-- Who is next: ready items, runnable batches, waiting users, and the places of a batch.
+
+local function least_service()
+  local first = redis.call('ZRANGE', key('users'), 0, 0, 'WITHSCORES')
+  return tonumber(first[2] or '0')
+end
+
+-- A batch stands in its user's runnable list, and the user in `users`, only while the batch has a
+-- ready item and a free place. Every change of either ends here.
+local function settle_queue(batch)
+  local runnable = key('runnable', batch.user)
+  local ready = redis.call('ZCARD', key('ready', batch.user, batch.id))
+  if ready > 0 and tonumber(batch.placed) < tonumber(batch.max_concurrent) then
+    if not redis.call('ZSCORE', runnable, batch.id) then
+      redis.call('ZADD', runnable, redis.call('INCR', key('turn')), batch.id)
+    end
+    if not redis.call('ZSCORE', key('users'), batch.user) then
+      -- A user who comes back keeps what was received, and starts level with the least served at
+      -- least: idleness earns no credit.
+      local received = tonumber(redis.call('HGET', key('served'), batch.user) or '0')
+      redis.call('ZADD', key('users'), math.max(received, least_service()), batch.user)
+    end
+    woken[batch.user .. '/' .. batch.id] = true
+  else
+    redis.call('ZREM', runnable, batch.id)
+    if redis.call('ZCARD', runnable) == 0 then
+      local has_left = redis.call('ZREM', key('users'), batch.user) == 1
+      -- When nobody waits nobody is ahead of anybody.
+      if has_left and redis.call('ZCARD', key('users')) == 0 then redis.call('DEL', key('served')) end
+    end
+  end
+end
+
+local function take_place(batch, item)
+  if item.placed == '1' then return end
+  set(item, {placed = 1})
+  add(batch, 'placed', 1)
+end
+
+local function free_place(batch, item)
+  if item.placed ~= '1' then return end
+  set(item, {placed = 0})
+  add(batch, 'placed', -1)
+end
