@@ -8,7 +8,7 @@ UNKNOWN_AUDIO_MS = 600_000
 
 @dataclass(frozen=True)
 class Tally:
-    """A batch in numbers at one revision; the order of fields is that of TALLY in prelude/events.lua."""
+    """A batch in numbers at one revision; fields in the order of TALLY in prelude/events.lua."""
 
     total: int
     pending: int
