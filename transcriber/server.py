@@ -165,7 +165,6 @@ def _engine_setup(settings: Settings) -> child_pb2.ChildRequest:
         device=settings.device,
         compute_type=settings.compute_type,
         cpu_threads=settings.cpu_threads,
-        slots=settings.slots,
         model_bytes=settings.model_bytes,
         model_idle_seconds=settings.model_idle_seconds,
     )

@@ -11,10 +11,11 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from faster_whisper.vad import VadOptions, get_speech_timestamps
 
 from transcriber.engine.decoding import Features
-from transcriber.engine.spans import Pcm, quietest, spans
-from transcriber.engine.windows import SAMPLE_RATE, Piece, Window, pack
+from transcriber.engine.samples import SampleFile
+from transcriber.engine.spans import quietest, spans
+from transcriber.engine.windows import PAD_SECONDS, SAMPLE_RATE, Piece, Window, pack
 
-_VAD = VadOptions(min_silence_duration_ms=300, speech_pad_ms=400)
+_VAD = VadOptions(min_silence_duration_ms=300, speech_pad_ms=int(PAD_SECONDS * 1000))
 _FULL_SCALE = np.float32(32768)
 _SHORTEST_SECONDS = 0.5  # Word times fail on pieces of a few milliseconds: pad with silence.
 
@@ -23,22 +24,22 @@ class Listener:
     """One file of samples. ``window_seconds`` is the most that a window holds."""
 
     def __init__(self, path: Path, vad_filter: bool, window_seconds: float) -> None:
-        self._pcm: Pcm = np.memmap(path, dtype="<i2", mode="r")
+        self._file = SampleFile(path)
         self._vad_filter = vad_filter
         self._most = int(window_seconds * SAMPLE_RATE)
 
     @property
     def seconds(self) -> float:
-        return len(self._pcm) / SAMPLE_RATE
+        return self._file.length / SAMPLE_RATE
 
     def windows(self) -> Iterator[Window]:
         """Yield the speech of the file in order."""
-        for start, end in spans(self._pcm):
+        for start, end in spans(self._file):
             pieces = self._speech(start, end) if self._vad_filter else [(start, end)]
             yield from pack(self._short(pieces), self._most)
 
     def features(self, window: Window, extractor: FeatureExtractor) -> Features:
-        samples = np.concatenate([self._pcm[start:end] for start, end in window.pieces])
+        samples = np.concatenate([self._file.read(start, end) for start, end in window.pieces])
         samples = samples.astype(np.float32) / _FULL_SCALE
         missing = int(_SHORTEST_SECONDS * SAMPLE_RATE) - len(samples)
         if missing > 0:
@@ -47,7 +48,7 @@ class Listener:
         return features
 
     def _speech(self, start: int, end: int) -> list[Piece]:
-        samples = self._pcm[start:end].astype(np.float32) / _FULL_SCALE
+        samples = self._file.read(start, end).astype(np.float32) / _FULL_SCALE
         return [
             (start + part["start"], start + part["end"])
             for part in get_speech_timestamps(samples, _VAD)
@@ -58,7 +59,7 @@ class Listener:
         for start, end in pieces:
             while end - start > self._most:
                 earliest = start + self._most * 2 // 3
-                cut = earliest + quietest(self._pcm[earliest : start + self._most])
+                cut = earliest + quietest(self._file.read(earliest, start + self._most))
                 yield start, cut
                 start = cut
             yield start, end

@@ -6,32 +6,30 @@ Memory and the time to a first result then depend on the span and not on the fil
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from transcriber.engine.samples import Pcm, SampleFile
 from transcriber.engine.windows import SAMPLE_RATE, Piece
 
 SPAN_SECONDS = 600
 SEARCH_SECONDS = 60  # The cut lies within the last minute of its span.
 _QUIET_SECONDS = 0.3
 
-Pcm = NDArray[np.int16]
 
-
-def spans(pcm: Pcm) -> Iterator[Piece]:
-    """Yield start and end of each span of ``pcm`` (mono, 16 kHz) in order, without a gap."""
+def spans(file: SampleFile) -> Iterator[Piece]:
+    """Yield start and end of each span of ``file`` in order, without a gap."""
     start = 0
-    while start < len(pcm):
-        end = _end_of_span(pcm, start)
+    while start < file.length:
+        end = _end_of_span(file, start)
         yield start, end
         start = end
 
 
-def _end_of_span(pcm: Pcm, start: int) -> int:
+def _end_of_span(file: SampleFile, start: int) -> int:
     latest = start + SPAN_SECONDS * SAMPLE_RATE
-    if latest >= len(pcm):
-        return len(pcm)
+    if latest >= file.length:
+        return file.length
     earliest = latest - SEARCH_SECONDS * SAMPLE_RATE
-    return earliest + quietest(pcm[earliest:latest])
+    return earliest + quietest(file.read(earliest, latest))
 
 
 def quietest(pcm: Pcm) -> int:

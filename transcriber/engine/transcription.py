@@ -11,10 +11,10 @@ from batchscribe.v1 import transcript_pb2
 from transcriber.engine.decoding import Decoded
 from transcriber.engine.quality import Verdict, best, judge
 from transcriber.engine.segments import in_order, segment
-from transcriber.engine.windows import Stretch, Window, holes
+from transcriber.engine.windows import PAD_SECONDS, Stretch, Window, holes
 
-# Shorter stretches without text are the pauses that are left around speech.
-SHORTEST_HOLE_SECONDS = 1.2
+# Shorter speech without text is not worth another try.
+SHORTEST_SPEECH_SECONDS = 0.4
 
 
 class Transcription:
@@ -49,7 +49,7 @@ class Transcription:
         if not heard:
             self._undecoded += window.stretches
             return []
-        found = holes(heard, window.seconds, SHORTEST_HOLE_SECONDS)
+        found = holes(heard, window.seconds, SHORTEST_SPEECH_SECONDS, PAD_SECONDS)
         return [part for hole in found if (part := window.part(hole))]
 
     def lose(self, window: Window, error: Exception) -> None:

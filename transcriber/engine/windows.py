@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 SAMPLE_RATE = 16_000
+# Silence that is kept before and after speech; with less, words at the edges are lost.
+PAD_SECONDS = 0.4
 
 # The pieces of a window: (start, end) in samples of the file, in order.
 Piece = tuple[int, int]
@@ -83,12 +85,17 @@ def pack(pieces: Iterable[Piece], most: int) -> Iterator[Window]:
         yield Window(tuple(packed))
 
 
-def holes(heard: Sequence[Stretch], seconds: float, at_least: float) -> list[Stretch]:
-    """Return the stretches of a window of ``seconds`` in which nothing was heard."""
+def holes(heard: Sequence[Stretch], seconds: float, speech: float, silence: float) -> list[Stretch]:
+    """Return the stretches of a window of ``seconds`` in which speech was not heard.
+
+    A window has ``silence`` at both ends, and up to twice as much inside it; a hole is long enough
+    to hold that and ``speech`` seconds more.
+    """
     reached = 0.0
     found = []
     for start, end in [*sorted(heard), (seconds, seconds)]:
-        if start - reached >= at_least:
+        inside = reached > 0 and start < seconds
+        if start - reached >= speech + silence * (2 if inside else 1):
             found.append((reached, start))
         reached = max(reached, end)
     return found

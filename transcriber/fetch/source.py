@@ -67,6 +67,12 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
         super().__init__(_parameters(setup), auto_init=True)
         self.add_progress_hook(self._on_progress)
 
+    def add_default_info_extractors(self) -> None:
+        """Add what is on by default, without yt-dlp's search for each among all the others."""
+        for extractor in yt_dlp.extractor.gen_extractor_classes():
+            if extractor._ENABLED:  # noqa: SLF001 - as yt-dlp asks in the method that this is for.
+                self.add_info_extractor(extractor)
+
     def look_up(self, url: str) -> Listing:
         """Ask the site what is there. Raises VideoFailure or yt-dlp's errors."""
         info = self.extract_info(url, download=False)

@@ -4,11 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcriber.engine.decoding import Decoded
-from transcriber.engine.transcription import SHORTEST_HOLE_SECONDS, Transcription
+from transcriber.engine.transcription import SHORTEST_SPEECH_SECONDS, Transcription
 from transcriber.engine.utterances import Utterance
-from transcriber.engine.windows import SAMPLE_RATE, Window, pack
+from transcriber.engine.windows import PAD_SECONDS, SAMPLE_RATE, Window, pack
 
 SECOND = SAMPLE_RATE
+LONGEST_PAUSE_MS = (SHORTEST_SPEECH_SECONDS + 2 * PAD_SECONDS) * 1000
 
 
 def _decoded(window: Window, heard: list[tuple[float, float]]) -> Decoded:
@@ -57,7 +58,7 @@ def _assert_told(start_ms: float, end_ms: float, told: list[tuple[float, float]]
     reached = start_ms
     for begin, end in [*told, (end_ms, end_ms)]:
         if (end > start_ms and begin < end_ms) or begin == end_ms:
-            assert begin - reached <= SHORTEST_HOLE_SECONDS * 1000 + 2
+            assert begin - reached <= LONGEST_PAUSE_MS + 2
             reached = max(reached, end)
 
 

@@ -61,11 +61,11 @@ def test_a_part_may_span_pieces() -> None:
 )
 def test_holes_are_what_was_not_heard(heard: list[tuple[float, float]]) -> None:
     """No hole overlaps what was heard, and none is shorter than asked."""
-    for start, end in holes(heard, 20, 1.5):
+    for start, end in holes(heard, 20, 1.5, 0):
         assert end - start >= 1.5
         assert not any(start < other_end and other < end for other, other_end in heard)
 
 
 def test_silence_at_both_ends_and_between() -> None:
     """Holes are found before, between and after; short ones are not."""
-    assert holes([(2, 5), (5.5, 7), (9, 12)], 15, 1) == [(0, 2), (7, 9), (12, 15)]
+    assert holes([(2, 5), (5.5, 7), (9, 12)], 15, 1, 0.4) == [(0, 2), (7, 9), (12, 15)]

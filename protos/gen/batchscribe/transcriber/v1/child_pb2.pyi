@@ -195,7 +195,6 @@ class EngineSetup(_message.Message):
     DEVICE_FIELD_NUMBER: _builtins.int
     COMPUTE_TYPE_FIELD_NUMBER: _builtins.int
     CPU_THREADS_FIELD_NUMBER: _builtins.int
-    SLOTS_FIELD_NUMBER: _builtins.int
     MODEL_BYTES_FIELD_NUMBER: _builtins.int
     MODEL_IDLE_SECONDS_FIELD_NUMBER: _builtins.int
     model_dir: _builtins.str
@@ -206,8 +205,6 @@ class EngineSetup(_message.Message):
     """CTranslate2's compute type; empty chooses by device."""
     cpu_threads: _builtins.int
     """Threads for one batch on a CPU; 0 chooses."""
-    slots: _builtins.int
-    """How many jobs run at a time."""
     model_bytes: _builtins.int
     """Most bytes of models in memory, by the size of their weights; one alone may be larger."""
     model_idle_seconds: _builtins.float
@@ -219,13 +216,12 @@ class EngineSetup(_message.Message):
         device: _builtins.str = ...,
         compute_type: _builtins.str = ...,
         cpu_threads: _builtins.int = ...,
-        slots: _builtins.int = ...,
         model_bytes: _builtins.int = ...,
         model_idle_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_type", b"compute_type", "cpu_threads", b"cpu_threads", "device", b"device", "model_bytes", b"model_bytes", "model_dir", b"model_dir", "model_idle_seconds", b"model_idle_seconds", "slots", b"slots"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_type", b"compute_type", "cpu_threads", b"cpu_threads", "device", b"device", "model_bytes", b"model_bytes", "model_dir", b"model_dir", "model_idle_seconds", b"model_idle_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
