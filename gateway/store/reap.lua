@@ -11,7 +11,7 @@ local function forgive_outage()
   redis.call('SET', key('reaped'), string.format('%.0f', now))
   if now - last <= outage_ms then return end
   for _, member in ipairs(redis.call('ZRANGE', key('leases'), 0, -1)) do
-    redis.call('ZINCRBY', key('leases'), grace_ms, member)
+    redis.call('ZADD', key('leases'), 'GT', now + grace_ms, member)
   end
 end
 
