@@ -267,9 +267,14 @@ async def test_a_task_that_kills_its_child_is_found_out(
 ) -> None:
     """A task whose child dies every time has failed, and the next task works again."""
     call = transcriber.transcribe(media.serve("deadly.mp4", Answer(drip=True)), "deadly")
+    asked = len(media.asked)
+
+    def is_fetching() -> bool:
+        return len(media.asked) > asked
+
     for _ in range(3):
+        await wait_until(is_fetching)
         asked = len(media.asked)
-        await wait_until(lambda asked=asked: len(media.asked) > asked)
         os.kill(transcriber.children()["transcriber.fetch"], signal.SIGKILL)
     error = (await call).error
     assert error.reason == "WORKER_CRASHED"
