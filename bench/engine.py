@@ -81,7 +81,7 @@ def _peak_mib(service: Transcriber) -> float:
 
 
 async def measure(model: str, rounds: int, speech_dir: Path | None) -> Scores:
-    """Return the fastest round of each engine by kind of files."""
+    """Return the fastest round of each engine by kind of files, and print it."""
     with tempfile.TemporaryDirectory() as scratch, media_server() as media:
         folder = Path(scratch)
         sets = corpora(recordings(speech_dir), folder)
@@ -91,7 +91,12 @@ async def measure(model: str, rounds: int, speech_dir: Path | None) -> Scores:
                 engines[kind] = await stack.enter_async_context(theirs(kind, model, folder))
             for engine in engines.values():
                 await engine(sets["short"][:1])
-            return {name: await _in_turns(engines, videos, rounds) for name, videos in sets.items()}
+            scores = {}
+            for name, videos in sets.items():
+                scores[name] = await _in_turns(engines, videos, rounds)
+                for engine_name, one in scores[name].items():
+                    print(f"{model:8} {name:5} {engine_name:11} {one}", flush=True)
+            return scores
 
 
 async def _in_turns(
@@ -105,12 +110,6 @@ async def _in_turns(
             one = score(videos, texts, time.perf_counter() - begun)
             best[name] = max(one, best.get(name, one), key=lambda score: score.rtfx)
     return best
-
-
-def report(model: str, scores: Scores) -> None:
-    for name, by_engine in scores.items():
-        for engine, one in by_engine.items():
-            print(f"{model:8} {name:5} {engine:11} {one}")
 
 
 def is_met(scores: Scores) -> bool:
@@ -140,7 +139,6 @@ def main() -> None:
     parser.add_argument("--speech-dir", type=Path, help="recorded speech with references.json")
     chosen = parser.parse_args()
     scores = asyncio.run(measure(chosen.model, chosen.rounds, chosen.speech_dir))
-    report(chosen.model, scores)
     judged = "not-judged" if chosen.speech_dir is None else ("met" if is_met(scores) else "missed")
     print(f"goals={judged}")
     print(summary(scores))

@@ -91,6 +91,7 @@ def _transcript(
         text=" ".join(segment.text for segment in segments),
         segments=segments,
         undecoded=map(time_range, transcription.undecoded),
+        warnings=transcription.warnings,
         provenance=transcript_pb2.Provenance(model=model.name, model_sha256=model.sha256),
     )
 

@@ -6,7 +6,7 @@ a window of its own, and what stays without text is in ``undecoded``.
 
 from collections.abc import Callable, Sequence
 
-from batchscribe.v1 import transcript_pb2
+from batchscribe.v1 import batch_pb2, transcript_pb2
 
 from transcriber.engine.decoding import Decoded
 from transcriber.engine.quality import Verdict, best, judge
@@ -34,6 +34,14 @@ class Transcription:
     def undecoded(self) -> list[Stretch]:
         """Stretches of the file, in order."""
         return sorted(self._undecoded)
+
+    @property
+    def warnings(self) -> list[batch_pb2.ItemWarning]:
+        seconds = sum(end - start for start, end in self._undecoded)
+        if not seconds:
+            return []
+        message = f"Of {seconds:.1f} s in which somebody seems to speak no text could be made."
+        return [batch_pb2.ItemWarning(reason="SPEECH_UNDECODED", message=message)]
 
     def keep(self, window: Window, tried: Sequence[Decoded]) -> list[Window]:
         """Take the best of all that was tried; return the parts that are to be tried anew."""

@@ -1,5 +1,6 @@
 """Nothing is lost between the windows and the transcript."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,3 +79,23 @@ def test_silence_is_neither_text_nor_loss() -> None:
     silence = Decoded([Utterance(0, 1, (1,))], "Thank you.", -1.5, 0.9)
     assert transcription.keep(Window(((0, SECOND),)), [silence, silence]) == []
     assert (transcription.segments, transcription.undecoded) == ([], [])
+
+
+def test_what_is_lost_is_reported() -> None:
+    """A window that could not be decoded is named, and the item carries a warning."""
+    transcription = Transcription(lambda tokens: "words")
+    transcription.keep(Window(((0, SECOND),)), [_decoded(Window(((0, SECOND),)), [(0, 1)])])
+    transcription.lose(Window(((3 * SECOND, 5 * SECOND),)), RuntimeError("a bad row"))
+    transcription.check()
+    assert transcription.undecoded == [(3, 5)]
+    (warning,) = transcription.warnings
+    assert warning.reason == "SPEECH_UNDECODED"
+    assert "2.0 s" in warning.message
+
+
+def test_a_file_that_fails_as_a_whole_raises() -> None:
+    """Errors alone are no transcript."""
+    transcription = Transcription(lambda tokens: "words")
+    transcription.lose(Window(((0, SECOND),)), RuntimeError("a broken device"))
+    with pytest.raises(RuntimeError, match="a broken device"):
+        transcription.check()
