@@ -37,6 +37,10 @@ SERVER_OPTIONS: Sequence[tuple[str, int]] = (
     # The default minimum of 300 s would answer our own channels with GOAWAY.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # Every watcher comes back at the same moment after a restart. Of more calls than this that wait
+    # to be taken gRPC cancels some at random; its own defaults are 1000 and 3000.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
     # Two servers that are given one port by mistake must not share it silently.
     ("grpc.so_reuseport", 0),
 )
