@@ -53,24 +53,22 @@ async def create(stub: BatchServiceStub, batches: Sequence[Sequence[str]]) -> li
 
 
 class Audience:
-    """Watchers, each on a batch of its own, until these have ended."""
+    """Watchers, each on a batch of its own; the tasks in ``watches`` end with their batches."""
 
-    def __init__(self, stub: BatchServiceStub) -> None:
+    def __init__(self, stub: BatchServiceStub, watches: asyncio.TaskGroup) -> None:
         self._stub = stub
-        self._watches: list[asyncio.Task[None]] = []
-        self._seated = 0
+        self._watches = watches
+        self._unseated = 0
         self.ends = 0
         self._is_seated = asyncio.Event()
         self.latencies_ms: list[float] = []
 
     async def watch(self, batch_ids: Sequence[str]) -> None:
         """Open all watches and return when each has its snapshot."""
-        self._watches = [asyncio.create_task(self._follow(batch_id)) for batch_id in batch_ids]
+        self._unseated = len(batch_ids)
+        for batch_id in batch_ids:
+            self._watches.create_task(self._follow(batch_id))
         await self._is_seated.wait()
-
-    async def ended(self) -> None:
-        """Return when every watcher has seen the end of its batch."""
-        await asyncio.gather(*self._watches)
 
     async def _follow(self, batch_id: str) -> None:
         stream = self._stub.WatchBatch(WatchBatchRequest(batch_id=batch_id), metadata=METADATA)
@@ -83,8 +81,8 @@ class Audience:
 
     def _seat(self, event: WatchBatchResponse) -> None:
         self.ends += event.progress.succeeded
-        self._seated += 1
-        if self._seated == len(self._watches):
+        self._unseated -= 1
+        if not self._unseated:
             self._is_seated.set()
 
 

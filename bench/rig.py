@@ -4,6 +4,7 @@ Every measurement starts on a fresh gateway over an emptied Valkey. An arq worke
 same Valkey.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -53,15 +54,15 @@ class Rig:
         """
         async with grpc.aio.insecure_channel(self._gateway.said["listening"]) as channel:
             stub = BatchServiceStub(channel)
-            audience = Audience(stub)
             before = self._gateway.cpu_seconds, _cpu_seconds(self._valkey)
             begun = time.perf_counter()
             batch_ids = await load.create(stub, what.urls())
             filling = time.perf_counter() - begun
-            await audience.watch(batch_ids)
-            opened = time.perf_counter()
-            await self._transcribers.tell(SLOTS)
-            await audience.ended()
+            async with asyncio.TaskGroup() as watches:
+                audience = Audience(stub, watches)
+                await audience.watch(batch_ids)
+                opened = time.perf_counter()
+                await self._transcribers.tell(SLOTS)
             elapsed = filling + time.perf_counter() - opened
             await self._transcribers.tell(0)
         late = audience.latencies_ms

@@ -94,9 +94,9 @@ async def work_off(address: str, batches: Sequence[Sequence[str]]) -> None:
     """Create the batches and watch them all to their end."""
     async with grpc.aio.insecure_channel(address) as channel:
         stub = BatchServiceStub(channel)
-        audience = Audience(stub)
-        await audience.watch(await load.create(stub, batches))
-        await audience.ended()
+        async with asyncio.TaskGroup() as watches:
+            audience = Audience(stub, watches)
+            await audience.watch(await load.create(stub, batches))
     assert audience.ends == sum(map(len, batches)), "an end did not reach its watcher exactly once"
 
 
