@@ -150,10 +150,14 @@ class Load:
 
     async def _cancel(self, promise: Promise, after_seconds: float) -> None:
         await asyncio.sleep(after_seconds)
-        if promise.user == API_USER:
-            await insist(lambda: next(self._next_client).cancel(promise.batch_id))
-        else:
+        if promise.user != API_USER:
             await insist(lambda: self._store.cancel(promise.user, promise.batch_id, []))
+            return
+        try:
+            await insist(lambda: next(self._next_client).cancel(promise.batch_id))
+        except errors.NotFound:
+            if promise not in self.deleted:  # It had ended, and its user deleted it, by then.
+                raise
 
     async def _watch_rounds(self, promise: Promise, order: Order) -> None:
         log = WatchLog(promise)
