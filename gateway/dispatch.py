@@ -109,17 +109,21 @@ class Dispatcher:
 
     async def _claim(self) -> None:
         adoptable, self._adoptable = self._adoptable, set()
-        for transcriber in self._pool.reachable(adoptable):
-            if transcriber.status is None:
-                continue  # Lost while others were served.
-            leases = await self._store.claim(
-                secrets.token_hex(8),
-                transcriber.address,
-                transcriber.status.slots,
-                transcriber.free_slots,
-            )
-            for lease in leases:
-                self._spawn(self._run(lease, transcriber))
+        # All at once, in this order: one after the other a large pool would wait for its turn.
+        reachable = self._pool.reachable(adoptable)
+        await asyncio.gather(*(self._claim_for(transcriber) for transcriber in reachable))
+
+    async def _claim_for(self, transcriber: Transcriber) -> None:
+        if transcriber.status is None:
+            return  # Lost since it was chosen.
+        leases = await self._store.claim(
+            secrets.token_hex(8),
+            transcriber.address,
+            transcriber.status.slots,
+            transcriber.free_slots,
+        )
+        for lease in leases:
+            self._spawn(self._run(lease, transcriber))
 
     # ---- run -----------------------------------------------------------------------------------
 
