@@ -170,8 +170,11 @@ def _storage(rows: Sequence[Row], full_axis: bool) -> ctranslate2.StorageView:
     frames = max(row.frames for row in rows)
     axis = _FULL_FRAMES if full_axis else min(_FULL_FRAMES, frames + _MARGIN_FRAMES)
     axis += axis % 2  # The encoder halves it.
-    batch = np.zeros((len(rows), rows[0].features.shape[0], axis), np.float32)
+    batch = np.empty((len(rows), rows[0].features.shape[0], axis), np.float32)
     for place, row in zip(batch, rows, strict=True):
+        # The floor of a row is its silence. Zero, which faster-whisper pads with, is a hum: on a
+        # short axis base takes it for speech and repeats itself.
+        place[:] = row.features.min()
         place[:, : row.frames] = row.features[:, :axis]
     return ctranslate2.StorageView.from_array(batch)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from faster_whisper.feature_extractor import FeatureExtractor
 from faster_whisper.vad import VadOptions, get_speech_timestamps
+from numpy.typing import NDArray
 
 from transcriber.engine.decoding import Features
 from transcriber.engine.samples import SampleFile
@@ -17,11 +18,12 @@ from transcriber.engine.windows import PAD_SECONDS, SAMPLE_RATE, Piece, Window, 
 
 _VAD = VadOptions(min_silence_duration_ms=300, speech_pad_ms=int(PAD_SECONDS * 1000))
 _FULL_SCALE = np.float32(32768)
+_STRETCH = 1.25
 _SHORTEST_SECONDS = 0.5  # Word times fail on pieces of a few milliseconds: pad with silence.
 
 
 class Listener:
-    """One file of samples. ``window_seconds`` is the most that a window holds."""
+    """One file of samples. ``window_seconds`` is what a window holds, a quarter more at most."""
 
     def __init__(self, path: Path, vad_filter: bool, window_seconds: float) -> None:
         self._file = SampleFile(path)
@@ -38,26 +40,31 @@ class Listener:
             pieces = self._speech(start, end) if self._vad_filter else [(start, end)]
             yield from pack(self._short(pieces), self._most)
 
+    def is_speech(self, window: Window) -> bool:
+        """Tell whether somebody speaks in ``window``, whatever was asked about the file."""
+        return bool(get_speech_timestamps(self._samples(window), _VAD))
+
     def features(self, window: Window, extractor: FeatureExtractor) -> Features:
-        samples = np.concatenate([self._file.read(start, end) for start, end in window.pieces])
-        samples = samples.astype(np.float32) / _FULL_SCALE
+        samples = self._samples(window)
         missing = int(_SHORTEST_SECONDS * SAMPLE_RATE) - len(samples)
         if missing > 0:
             samples = np.pad(samples, (0, missing))
         features: Features = extractor(samples)[..., :-1]
         return features
 
+    def _samples(self, window: Window) -> NDArray[np.float32]:
+        samples = [self._file.read(start, end) for start, end in window.pieces]
+        return np.concatenate(samples).astype(np.float32) / _FULL_SCALE
+
     def _speech(self, start: int, end: int) -> list[Piece]:
-        samples = self._file.read(start, end).astype(np.float32) / _FULL_SCALE
-        return [
-            (start + part["start"], start + part["end"])
-            for part in get_speech_timestamps(samples, _VAD)
-        ]
+        parts = get_speech_timestamps(self._samples(Window(((start, end),))), _VAD)
+        return [(start + part["start"], start + part["end"]) for part in parts]
 
     def _short(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """Cut what is too long in its last third, where that is quietest."""
+        """Cut what is much too long in the last third of a window, where that is quietest."""
         for start, end in pieces:
-            while end - start > self._most:
+            # A cut within speech costs words, and a row that is a little longer costs little.
+            while end - start > self._most * _STRETCH:
                 earliest = start + self._most * 2 // 3
                 cut = earliest + quietest(self._file.read(earliest, start + self._most))
                 yield start, cut

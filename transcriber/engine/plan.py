@@ -30,7 +30,7 @@ def plan(setup: child_pb2.EngineSetup) -> Plan:
     """
     kind = _kind(setup.device)
     if kind == "cuda":
-        return Plan(kind, setup.compute_type or "float16", 1, 0, 32, 30)
+        return Plan(kind, setup.compute_type or "float16", 1, 0, 32, 24)
     workers, threads = _workers(setup.cpu_threads, len(os.sched_getaffinity(0)))
     return Plan(kind, setup.compute_type or "int8", workers, threads, 8, 15)
 

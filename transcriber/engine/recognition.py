@@ -133,7 +133,8 @@ class Recognition:
             self._send(work)
             return
         for part in self._transcription.keep(work.window, work.tried):
-            self._begin(part)
+            if self._task.listener.is_speech(part):
+                self._begin(part)
         self._end(work)
 
     def _end(self, work: _Work) -> None:

@@ -72,7 +72,7 @@ class Window:
 
 
 def pack(pieces: Iterable[Piece], most: int) -> Iterator[Window]:
-    """Yield windows of at most ``most`` samples from ``pieces``, none of which is longer."""
+    """Yield windows of at most ``most`` samples; a piece that is longer is a window of its own."""
     packed: list[Piece] = []
     length = 0
     for start, end in pieces:
