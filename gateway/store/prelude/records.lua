@@ -1,4 +1,5 @@
--- What every transition shares. Scripts check first and write last: Lua has no rollback.
+-- States, the clock, and Redis hashes as tables. Scripts check first and write last: Lua has no
+-- rollback.
 --
 -- An item's lease is its entry in `leases` and the `epoch` of its hash: every write names the epoch
 -- it was leased under, and a write with another epoch is STALE. The item is "placed" while it takes
