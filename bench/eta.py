@@ -1,7 +1,7 @@
 """``make bench-eta``: how far off the estimated end is, from the middle of a uniform batch on.
 
-The whole product transcribes one clip ten times as one batch. Each estimate that a watcher sees
-after half of the audio is compared with the end that came.
+The whole product transcribes one video of some minutes ten times as one batch. Each estimate that
+a watcher sees after half of the audio is compared with the end that came.
 """
 
 import asyncio
@@ -9,15 +9,18 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from batchscribe.client import Client
 from batchscribe.local.media import MediaAddress, served
 from batchscribe.local.plan import StackSettings
 from batchscribe.local.stack import running
 
+from tests.media import decode, encode
+
 MODEL = "tiny.en"
-CLIP = "bread.webm"
+CLIP = Path(__file__).parent.parent / "samples" / "bread.webm"
+REPEATS = 12  # Of the 16 s clip, in each video.
 VIDEOS = 10
-SAMPLES = Path(__file__).parent.parent / "samples"
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,15 @@ async def estimates(client: Client, url: str) -> tuple[float, float, list[Estima
 
 
 async def measure(folder: Path) -> tuple[float, float, list[Estimate]]:
-    with served(SAMPLES, MediaAddress()) as base_url:
+    media = folder / "media"
+    media.mkdir()
+    (media / "talk.mp3").write_bytes(encode(np.tile(decode(CLIP), REPEATS), "mp3"))
+    with served(media, MediaAddress()) as base_url:
         async with (
             running(StackSettings(folder, model=MODEL), print) as server,
             Client(server.address, server.api_key) as client,
         ):
-            return await estimates(client, f"{base_url}/{CLIP}")
+            return await estimates(client, f"{base_url}/talk.mp3")
 
 
 def main() -> None:
