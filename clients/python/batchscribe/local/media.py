@@ -32,7 +32,7 @@ def served(folder: Path, address: MediaAddress) -> Iterator[str]:
     """Serve what is below ``folder`` around a block; yields the URL to put before a path."""
     answer = partial(_Files, directory=str(folder), prefix=address.prefix)
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", address.port), answer)
+        server = _Server(("127.0.0.1", address.port), answer)
     except OSError as error:
         raise StackError(
             f"Local files are served on port {address.port}, which something else uses. End that."
@@ -54,6 +54,11 @@ def kept_address(path: Path, port: int) -> MediaAddress:
         path.touch(mode=0o600)
         path.write_text(json.dumps(asdict(new)))
     return MediaAddress(**json.loads(path.read_text()))
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that looked at the beginning and hung up is no trouble to report."""
 
 
 class _Files(SimpleHTTPRequestHandler):
