@@ -37,8 +37,13 @@ FAILURES: Mapping[str, Failure] = {
         "Use a copy that everybody may see.",
     ),
     "SOURCE_LOGIN_REQUIRED": Failure(
-        "The site wants a login, or a proof that a person is asking.",
-        "Ask the operator of this service to give it cookies or another proxy for this site.",
+        "The site wants a login.",
+        "Ask the operator of this service to give it cookies for this site.",
+    ),
+    "SOURCE_BOT_CHECK": Failure(
+        "The site wants a proof that a person is asking.",
+        "It will be tried again later; if it stays so, ask the operator for cookies or a proxy.",
+        retryable=True,
     ),
     "SOURCE_RATE_LIMITED": Failure(
         "The site says that too many requests came from here.",
@@ -134,8 +139,9 @@ _PASSING_STATUSES = (408, 425)  # With 5xx: a later request may do better.
 
 # What sites say through yt-dlp, for which it has no classes. First match wins.
 _BY_TEXT = (
-    (re.compile(r"not a bot|sign in|log ?in|cookies|account", re.I), "SOURCE_LOGIN_REQUIRED"),
-    (re.compile(r"rate.?limit|too many requests|captcha", re.I), "SOURCE_RATE_LIMITED"),
+    (re.compile(r"not a bot|captcha", re.I), "SOURCE_BOT_CHECK"),
+    (re.compile(r"rate.?limit|too many requests", re.I), "SOURCE_RATE_LIMITED"),
+    (re.compile(r"sign in|log ?in|cookies|account", re.I), "SOURCE_LOGIN_REQUIRED"),
     (re.compile(r"private|members|country|region|drm|age.restrict", re.I), "SOURCE_RESTRICTED"),
     (re.compile(r"live event|premieres|is offline|not currently live", re.I), "MEDIA_IS_LIVE"),
     (re.compile(r"not found|does not exist|been removed|deleted", re.I), "SOURCE_NOT_FOUND"),

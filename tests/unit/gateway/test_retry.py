@@ -5,6 +5,8 @@ from batchscribe.v1.batch_pb2 import RetryPolicy as BatchRetryPolicy
 from google.protobuf.duration_pb2 import Duration
 
 from gateway.retry import RetryPolicy
+from gateway.settle import RELEASES
+from transcriber.failures import FAILURES
 
 POLICY = RetryPolicy(max_attempts=4, base_seconds=5, max_seconds=12)
 PASSING = ItemError(reason="SOURCE_FETCH_FAILED", retryable=True)
@@ -35,6 +37,11 @@ def test_bug_is_tried_once_more_only() -> None:
     bug = ItemError(reason="INTERNAL_ERROR", retryable=True)
     assert POLICY.delay_ms(bug, 1) is not None
     assert POLICY.delay_ms(bug, 2) is None
+
+
+def test_every_reason_that_is_handled_apart_is_one_a_transcriber_gives() -> None:
+    """No rule waits for a failure that nobody reports."""
+    assert RELEASES.keys() <= FAILURES.keys()
 
 
 def test_batch_overrides_the_server() -> None:

@@ -56,6 +56,10 @@ def _from_yt_dlp(error: Exception) -> DownloadError:
         (_from_yt_dlp(ExtractorError("Private video", expected=True)), "SOURCE_RESTRICTED"),
         (
             _from_yt_dlp(ExtractorError("Sign in to confirm you're not a bot", expected=True)),
+            "SOURCE_BOT_CHECK",
+        ),
+        (
+            _from_yt_dlp(ExtractorError("Sign in to view this video", expected=True)),
             "SOURCE_LOGIN_REQUIRED",
         ),
         (

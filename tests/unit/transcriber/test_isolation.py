@@ -55,3 +55,4 @@ async def test_giving_up_waiting_lets_the_others_in() -> None:
     await asyncio.sleep(0)
     until.set()
     await asyncio.wait_for(asyncio.gather(first, second), 1)
+    assert alone.cancelled()

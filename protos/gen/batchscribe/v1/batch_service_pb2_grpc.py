@@ -156,9 +156,9 @@ class BatchServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryBatch(self, request, context):
-        """Runs the failed items of an ended batch again, as a new round with fresh attempts; those that
-        succeeded keep their transcripts. FAILED_PRECONDITION with reason BATCH_RUNNING while the batch
-        runs, and with NO_RETRYABLE_ITEMS if no item failed.
+        """Runs the failed and the skipped items of an ended batch again, as a new round with fresh
+        attempts; those that succeeded keep their transcripts. FAILED_PRECONDITION with reason
+        BATCH_RUNNING while the batch runs, and with NO_RETRYABLE_ITEMS if no item failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

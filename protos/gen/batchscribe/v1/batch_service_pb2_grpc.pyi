@@ -44,9 +44,9 @@ class BatchServiceStub:
     arrives first is SUCCEEDED.
     """
     RetryBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.RetryBatchRequest, _batch_service_pb2.RetryBatchResponse]
-    """Runs the failed items of an ended batch again, as a new round with fresh attempts; those that
-    succeeded keep their transcripts. FAILED_PRECONDITION with reason BATCH_RUNNING while the batch
-    runs, and with NO_RETRYABLE_ITEMS if no item failed.
+    """Runs the failed and the skipped items of an ended batch again, as a new round with fresh
+    attempts; those that succeeded keep their transcripts. FAILED_PRECONDITION with reason
+    BATCH_RUNNING while the batch runs, and with NO_RETRYABLE_ITEMS if no item failed.
     """
     DeleteBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.DeleteBatchRequest, _batch_service_pb2.DeleteBatchResponse]
     """Deletes an ended batch with its items and transcripts, at once and for good. Watches of it end with
@@ -131,9 +131,9 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _batch_service_pb2.RetryBatchRequest,
         context: _aio.ServicerContext[_batch_service_pb2.RetryBatchRequest, _abc.Awaitable[_batch_service_pb2.RetryBatchResponse]],
     ) -> _abc.Awaitable[_batch_service_pb2.RetryBatchResponse]:
-        """Runs the failed items of an ended batch again, as a new round with fresh attempts; those that
-        succeeded keep their transcripts. FAILED_PRECONDITION with reason BATCH_RUNNING while the batch
-        runs, and with NO_RETRYABLE_ITEMS if no item failed.
+        """Runs the failed and the skipped items of an ended batch again, as a new round with fresh
+        attempts; those that succeeded keep their transcripts. FAILED_PRECONDITION with reason
+        BATCH_RUNNING while the batch runs, and with NO_RETRYABLE_ITEMS if no item failed.
         """
 
     @_abc_1.abstractmethod
