@@ -265,6 +265,8 @@ class TranscribeOptions(_message.Message):
     HOTWORDS_FIELD_NUMBER: _builtins.int
     VAD_FILTER_FIELD_NUMBER: _builtins.int
     BEAM_SIZE_FIELD_NUMBER: _builtins.int
+    CLIP_FIELD_NUMBER: _builtins.int
+    MIN_LANGUAGE_CONFIDENCE_FIELD_NUMBER: _builtins.int
     task: Global___TranscribeTask.ValueType
     """Transcribe or translate into English."""
     word_timestamps: _builtins.bool
@@ -275,9 +277,19 @@ class TranscribeOptions(_message.Message):
     """Leave out the parts without speech before transcribing. Unset means true."""
     beam_size: _builtins.int
     """Number of hypotheses kept while decoding, 1 to 10. Unset means 5."""
+    min_language_confidence: _builtins.float
+    """How sure the model has to be of a detected language, 0 to 1. A video whose language it is less sure
+    of fails with LANGUAGE_UNCERTAIN. Unset means 0: the likeliest language is taken.
+    """
     @_builtins.property
     def hotwords(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Words the model should expect, at most 50 of at most 64 characters each."""
+
+    @_builtins.property
+    def clip(self) -> Global___Clip:
+        """Transcribe only this part. Times in the transcript stay those of the whole recording; lengths and
+        progress are those of the part.
+        """
 
     def __init__(
         self,
@@ -288,13 +300,17 @@ class TranscribeOptions(_message.Message):
         hotwords: _abc.Iterable[_builtins.str] | None = ...,
         vad_filter: _builtins.bool | None = ...,
         beam_size: _builtins.int | None = ...,
+        clip: Global___Clip | None = ...,
+        min_language_confidence: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_vad_filter", b"_vad_filter", "_word_timestamps", b"_word_timestamps", "beam_size", b"beam_size", "vad_filter", b"vad_filter", "word_timestamps", b"word_timestamps"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_min_language_confidence", b"_min_language_confidence", "_vad_filter", b"_vad_filter", "_word_timestamps", b"_word_timestamps", "beam_size", b"beam_size", "clip", b"clip", "min_language_confidence", b"min_language_confidence", "vad_filter", b"vad_filter", "word_timestamps", b"word_timestamps"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_vad_filter", b"_vad_filter", "_word_timestamps", b"_word_timestamps", "beam_size", b"beam_size", "hotwords", b"hotwords", "initial_prompt", b"initial_prompt", "task", b"task", "vad_filter", b"vad_filter", "word_timestamps", b"word_timestamps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size", "_min_language_confidence", b"_min_language_confidence", "_vad_filter", b"_vad_filter", "_word_timestamps", b"_word_timestamps", "beam_size", b"beam_size", "clip", b"clip", "hotwords", b"hotwords", "initial_prompt", b"initial_prompt", "min_language_confidence", b"min_language_confidence", "task", b"task", "vad_filter", b"vad_filter", "word_timestamps", b"word_timestamps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__beam_size: _TypeAlias = _typing.Literal["beam_size"]  # noqa: Y015
     _WhichOneofArgType__beam_size: _TypeAlias = _typing.Literal["_beam_size", b"_beam_size"]  # noqa: Y015
+    _WhichOneofReturnType__min_language_confidence: _TypeAlias = _typing.Literal["min_language_confidence"]  # noqa: Y015
+    _WhichOneofArgType__min_language_confidence: _TypeAlias = _typing.Literal["_min_language_confidence", b"_min_language_confidence"]  # noqa: Y015
     _WhichOneofReturnType__vad_filter: _TypeAlias = _typing.Literal["vad_filter"]  # noqa: Y015
     _WhichOneofArgType__vad_filter: _TypeAlias = _typing.Literal["_vad_filter", b"_vad_filter"]  # noqa: Y015
     _WhichOneofReturnType__word_timestamps: _TypeAlias = _typing.Literal["word_timestamps"]  # noqa: Y015
@@ -302,11 +318,43 @@ class TranscribeOptions(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__beam_size) -> _WhichOneofReturnType__beam_size | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_language_confidence) -> _WhichOneofReturnType__min_language_confidence | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__vad_filter) -> _WhichOneofReturnType__vad_filter | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__word_timestamps) -> _WhichOneofReturnType__word_timestamps | None: ...
 
 Global___TranscribeOptions: _TypeAlias = TranscribeOptions  # noqa: Y015
+
+@_typing.final
+class Clip(_message.Message):
+    """A part of a recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_OFFSET_FIELD_NUMBER: _builtins.int
+    END_OFFSET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start_offset(self) -> _duration_pb2.Duration:
+        """Where it starts, from the beginning of the recording. Unset means the beginning."""
+
+    @_builtins.property
+    def end_offset(self) -> _duration_pb2.Duration:
+        """Where it ends, from the beginning of the recording, after `start_offset`. Unset means the end."""
+
+    def __init__(
+        self,
+        *,
+        start_offset: _duration_pb2.Duration | None = ...,
+        end_offset: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "start_offset", b"start_offset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "start_offset", b"start_offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Clip: _TypeAlias = Clip  # noqa: Y015
 
 @_typing.final
 class BatchOptions(_message.Message):

@@ -5,6 +5,7 @@ What a transcriber's parent process and its two children say to each other over 
 message behind its length in four bytes. Both ends are always of one version.
 """
 
+from batchscribe.transcriber.v1 import transcriber_service_pb2 as _transcriber_service_pb2
 from batchscribe.v1 import batch_pb2 as _batch_pb2
 from batchscribe.v1 import transcript_pb2 as _transcript_pb2
 from collections import abc as _abc
@@ -36,6 +37,7 @@ class ChildRequest(_message.Message):
     LOAD_FIELD_NUMBER: _builtins.int
     TRANSCRIBE_FIELD_NUMBER: _builtins.int
     CANCEL_FIELD_NUMBER: _builtins.int
+    RESOLVE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.int
     """Number of the job, unique within the parent; 0 for the set-up."""
     @_builtins.property
@@ -62,6 +64,10 @@ class ChildRequest(_message.Message):
     def cancel(self) -> Global___CancelJob:
         """Stop the job of this number; nothing more is said about it."""
 
+    @_builtins.property
+    def resolve(self) -> Global___ResolveJob:
+        """To the fetch child: list what is at an address."""
+
     def __init__(
         self,
         *,
@@ -72,12 +78,13 @@ class ChildRequest(_message.Message):
         load: Global___LoadJob | None = ...,
         transcribe: Global___TranscribeJob | None = ...,
         cancel: Global___CancelJob | None = ...,
+        resolve: Global___ResolveJob | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "engine_setup", b"engine_setup", "fetch", b"fetch", "fetch_setup", b"fetch_setup", "kind", b"kind", "load", b"load", "transcribe", b"transcribe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "engine_setup", b"engine_setup", "fetch", b"fetch", "fetch_setup", b"fetch_setup", "kind", b"kind", "load", b"load", "resolve", b"resolve", "transcribe", b"transcribe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "engine_setup", b"engine_setup", "fetch", b"fetch", "fetch_setup", b"fetch_setup", "job_id", b"job_id", "kind", b"kind", "load", b"load", "transcribe", b"transcribe"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "engine_setup", b"engine_setup", "fetch", b"fetch", "fetch_setup", b"fetch_setup", "job_id", b"job_id", "kind", b"kind", "load", b"load", "resolve", b"resolve", "transcribe", b"transcribe"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["fetch_setup", "engine_setup", "fetch", "load", "transcribe", "cancel"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["fetch_setup", "engine_setup", "fetch", "load", "transcribe", "cancel", "resolve"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -85,7 +92,7 @@ Global___ChildRequest: _TypeAlias = ChildRequest  # noqa: Y015
 
 @_typing.final
 class ChildReply(_message.Message):
-    """From a child to the parent. A job ends with `fetched`, `loaded`, `transcribed` or `error`."""
+    """From a child to the parent. A job ends with `fetched`, `loaded`, `transcribed`, `resolved` or `error`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -97,6 +104,7 @@ class ChildReply(_message.Message):
     ADVANCED_FIELD_NUMBER: _builtins.int
     TRANSCRIBED_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    RESOLVED_FIELD_NUMBER: _builtins.int
     job_id: _builtins.int
     """Number of the job; 0 if it is about the child itself."""
     @_builtins.property
@@ -127,6 +135,10 @@ class ChildReply(_message.Message):
     def error(self) -> _batch_pb2.ItemError:
         """The job failed."""
 
+    @_builtins.property
+    def resolved(self) -> _transcriber_service_pb2.ResolveSourceResponse:
+        """What is at the address is known."""
+
     def __init__(
         self,
         *,
@@ -138,12 +150,13 @@ class ChildReply(_message.Message):
         advanced: Global___Advanced | None = ...,
         transcribed: Global___Transcribed | None = ...,
         error: _batch_pb2.ItemError | None = ...,
+        resolved: _transcriber_service_pb2.ResolveSourceResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advanced", b"advanced", "error", b"error", "fetched", b"fetched", "kind", b"kind", "loaded", b"loaded", "news", b"news", "state", b"state", "transcribed", b"transcribed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advanced", b"advanced", "error", b"error", "fetched", b"fetched", "kind", b"kind", "loaded", b"loaded", "news", b"news", "resolved", b"resolved", "state", b"state", "transcribed", b"transcribed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advanced", b"advanced", "error", b"error", "fetched", b"fetched", "job_id", b"job_id", "kind", b"kind", "loaded", b"loaded", "news", b"news", "state", b"state", "transcribed", b"transcribed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advanced", b"advanced", "error", b"error", "fetched", b"fetched", "job_id", b"job_id", "kind", b"kind", "loaded", b"loaded", "news", b"news", "resolved", b"resolved", "state", b"state", "transcribed", b"transcribed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["state", "news", "fetched", "loaded", "advanced", "transcribed", "error"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["state", "news", "fetched", "loaded", "advanced", "transcribed", "error", "resolved"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -252,6 +265,32 @@ class FetchJob(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FetchJob: _TypeAlias = FetchJob  # noqa: Y015
+
+@_typing.final
+class ResolveJob(_message.Message):
+    """List what is at an address."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """The address."""
+    limit: _builtins.int
+    """The most entries."""
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveJob: _TypeAlias = ResolveJob  # noqa: Y015
 
 @_typing.final
 class LoadJob(_message.Message):

@@ -331,3 +331,131 @@ class TaskStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TaskStatus: _TypeAlias = TaskStatus  # noqa: Y015
+
+@_typing.final
+class ResolveSourceRequest(_message.Message):
+    """Request of ResolveSource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """Address of a playlist, channel, feed or page."""
+    limit: _builtins.int
+    """The most entries to return, at least 1."""
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveSourceRequest: _TypeAlias = ResolveSourceRequest  # noqa: Y015
+
+@_typing.final
+class ResolveSourceResponse(_message.Message):
+    """Response of ResolveSource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLIST_FIELD_NUMBER: _builtins.int
+    VIDEO_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def playlist(self) -> Global___Playlist:
+        """A list of videos."""
+
+    @_builtins.property
+    def video(self) -> Global___PlaylistEntry:
+        """One video, to be transcribed as it stands."""
+
+    @_builtins.property
+    def error(self) -> _batch_pb2.ItemError:
+        """Nothing that can be listed, or not now (`retryable`)."""
+
+    def __init__(
+        self,
+        *,
+        playlist: Global___Playlist | None = ...,
+        video: Global___PlaylistEntry | None = ...,
+        error: _batch_pb2.ItemError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "playlist", b"playlist", "video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "playlist", b"playlist", "video", b"video"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["playlist", "video", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___ResolveSourceResponse: _TypeAlias = ResolveSourceResponse  # noqa: Y015
+
+@_typing.final
+class Playlist(_message.Message):
+    """A playlist, channel or feed. Written by strangers, as are its entries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TITLE_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    title: _builtins.str
+    """Its title; empty if it has none."""
+    truncated: _builtins.bool
+    """True if there are more than `limit`."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlaylistEntry]:
+        """Its videos in the order of the site, at least one; the same may come twice."""
+
+    def __init__(
+        self,
+        *,
+        title: _builtins.str = ...,
+        entries: _abc.Iterable[Global___PlaylistEntry] | None = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "title", b"title", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Playlist: _TypeAlias = Playlist  # noqa: Y015
+
+@_typing.final
+class PlaylistEntry(_message.Message):
+    """One video as a list names it; it may turn out to be gone or closed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """Its address, http or https."""
+    title: _builtins.str
+    """Its title; empty while unknown."""
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """Its length; unset while unknown."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        title: _builtins.str = ...,
+        duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "title", b"title", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaylistEntry: _TypeAlias = PlaylistEntry  # noqa: Y015

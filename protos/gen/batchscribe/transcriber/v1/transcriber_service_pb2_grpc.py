@@ -50,6 +50,11 @@ class TranscriberServiceStub:
                 request_serializer=batchscribe_dot_transcriber_dot_v1_dot_transcriber__service__pb2.WatchStatusRequest.SerializeToString,
                 response_deserializer=batchscribe_dot_transcriber_dot_v1_dot_transcriber__service__pb2.WatchStatusResponse.FromString,
                 _registered_method=True)
+        self.ResolveSource = channel.unary_unary(
+                '/batchscribe.transcriber.v1.TranscriberService/ResolveSource',
+                request_serializer=batchscribe_dot_transcriber_dot_v1_dot_transcriber__service__pb2.ResolveSourceRequest.SerializeToString,
+                response_deserializer=batchscribe_dot_transcriber_dot_v1_dot_transcriber__service__pb2.ResolveSourceResponse.FromString,
+                _registered_method=True)
 
 
 class TranscriberServiceServicer:
@@ -83,6 +88,16 @@ class TranscriberServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResolveSource(self, request, context):
+        """Lists what a playlist, channel or feed consists of; nothing of it is fetched. As with Transcribe,
+        what is wrong with the source is the response's `error`, and a status other than OK is about the
+        call: UNAVAILABLE with reason BUSY or DRAINING, INVALID_ARGUMENT for a limit below 1. Takes no
+        slot; a broken or cancelled call stops the work.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TranscriberServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +115,11 @@ def add_TranscriberServiceServicer_to_server(servicer, server):
                     servicer.WatchStatus,
                     request_deserializer=batchscribe_dot_transcriber_dot_v1_dot_transcriber__service__pb2.WatchStatusRequest.FromString,
                     response_serializer=batchscribe_dot_transcriber_dot_v1_dot_transcriber__service__pb2.WatchStatusResponse.SerializeToString,
+            ),
+            'ResolveSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveSource,
+                    request_deserializer=batchscribe_dot_transcriber_dot_v1_dot_transcriber__service__pb2.ResolveSourceRequest.FromString,
+                    response_serializer=batchscribe_dot_transcriber_dot_v1_dot_transcriber__service__pb2.ResolveSourceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -184,6 +204,33 @@ class TranscriberService:
             '/batchscribe.transcriber.v1.TranscriberService/WatchStatus',
             batchscribe_dot_transcriber_dot_v1_dot_transcriber__service__pb2.WatchStatusRequest.SerializeToString,
             batchscribe_dot_transcriber_dot_v1_dot_transcriber__service__pb2.WatchStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/batchscribe.transcriber.v1.TranscriberService/ResolveSource',
+            batchscribe_dot_transcriber_dot_v1_dot_transcriber__service__pb2.ResolveSourceRequest.SerializeToString,
+            batchscribe_dot_transcriber_dot_v1_dot_transcriber__service__pb2.ResolveSourceResponse.FromString,
             options,
             channel_credentials,
             insecure,

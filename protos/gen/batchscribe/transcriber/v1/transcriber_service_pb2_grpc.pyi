@@ -32,6 +32,12 @@ class TranscriberServiceStub:
     """Follows the transcriber: a message when something changed (at most a few each second), and every
     2 seconds when nothing did.
     """
+    ResolveSource: _aio.UnaryUnaryMultiCallable[_transcriber_service_pb2.ResolveSourceRequest, _transcriber_service_pb2.ResolveSourceResponse]
+    """Lists what a playlist, channel or feed consists of; nothing of it is fetched. As with Transcribe,
+    what is wrong with the source is the response's `error`, and a status other than OK is about the
+    call: UNAVAILABLE with reason BUSY or DRAINING, INVALID_ARGUMENT for a limit below 1. Takes no
+    slot; a broken or cancelled call stops the work.
+    """
 
 class TranscriberServiceServicer(metaclass=_abc_1.ABCMeta):
     """Turns one video into a transcript. Knows nothing of batches, users or Redis."""
@@ -66,6 +72,18 @@ class TranscriberServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_transcriber_service_pb2.WatchStatusResponse]:
         """Follows the transcriber: a message when something changed (at most a few each second), and every
         2 seconds when nothing did.
+        """
+
+    @_abc_1.abstractmethod
+    def ResolveSource(
+        self,
+        request: _transcriber_service_pb2.ResolveSourceRequest,
+        context: _aio.ServicerContext[_transcriber_service_pb2.ResolveSourceRequest, _abc.Awaitable[_transcriber_service_pb2.ResolveSourceResponse]],
+    ) -> _abc.Awaitable[_transcriber_service_pb2.ResolveSourceResponse]:
+        """Lists what a playlist, channel or feed consists of; nothing of it is fetched. As with Transcribe,
+        what is wrong with the source is the response's `error`, and a status other than OK is about the
+        call: UNAVAILABLE with reason BUSY or DRAINING, INVALID_ARGUMENT for a limit below 1. Takes no
+        slot; a broken or cancelled call stops the work.
         """
 
 def add_TranscriberServiceServicer_to_server(servicer: TranscriberServiceServicer, server: _aio.Server) -> None: ...
