@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import grpc
 import structlog
 
-from gateway.access import StaticKey, current_user
+from gateway.access import StaticKey, current_caller
 from gateway.errors import GatewayError, to_status
 from servicekit import status
 
@@ -17,7 +17,7 @@ Find = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
 
 
 class Authenticate(grpc.aio.ServerInterceptor):
-    """Lets a call of ``services`` in only with a known key, and sets ``current_user``."""
+    """Lets a call of ``services`` in only with a known key, and sets ``current_caller``."""
 
     def __init__(self, keys: StaticKey, services: frozenset[str]) -> None:
         self._keys = keys
@@ -31,7 +31,7 @@ class Authenticate(grpc.aio.ServerInterceptor):
             metadata = dict(handler_call_details.invocation_metadata)
             header = metadata.get("authorization")
             try:
-                current_user.set(self._keys.user_of(str(header) if header else None))
+                current_caller.set(self._keys.caller_of(str(header) if header else None))
             except GatewayError as error:
                 return _refusal(error)
         return await continuation(handler_call_details)

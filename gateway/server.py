@@ -13,7 +13,7 @@ from batchscribe.v1 import batch_service_pb2, webhook_service_pb2
 from batchscribe.v1.batch_service_pb2_grpc import add_BatchServiceServicer_to_server
 from batchscribe.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
 
-from gateway.access import StaticKey
+from gateway.access import Caller, StaticKey
 from gateway.dispatch import Dispatcher
 from gateway.errors import StoreUnavailable
 from gateway.interceptors import Authenticate, TranslateErrors
@@ -42,6 +42,8 @@ SERVICES = tuple(
 # For building, signing and recording an attempt.
 WEBHOOK_LEASE_MARGIN_SECONDS = 15.0
 DAY_MS = 24 * 3600 * 1000
+# Whose key the one of the settings is.
+LOCAL = Caller("local", "unlimited")
 
 
 class Server:
@@ -119,7 +121,7 @@ class Server:
     def _bind(self, own_socket: Path) -> tuple[grpc.aio.Server, str]:
         server = grpc.aio.server(
             interceptors=[
-                Authenticate(StaticKey(self._settings.key()), frozenset(SERVICES)),
+                Authenticate(StaticKey(self._settings.key(), LOCAL), frozenset(SERVICES)),
                 TranslateErrors(),
             ],
             options=list(SERVER_OPTIONS),

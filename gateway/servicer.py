@@ -35,7 +35,7 @@ from batchscribe.v1.batch_service_pb2 import (
 from batchscribe.v1.batch_service_pb2_grpc import BatchServiceServicer
 
 from gateway import ids, transcripts
-from gateway.access import current_user
+from gateway.access import current_caller
 from gateway.errors import InvalidRequest, NotFound, Violation
 from gateway.models import ModelCatalog
 from gateway.pool import TranscriberPool
@@ -74,7 +74,7 @@ class BatchServicer(BatchServiceServicer):
     async def CreateBatch(
         self, request: CreateBatchRequest, context: Context
     ) -> CreateBatchResponse:
-        user, body = current_user.get(), canonical_body(request)
+        user, body = current_caller.get().user, canonical_body(request)
         if is_uuid4(request.request_id) and not request.validate_only:
             # Before validation: what made a batch once is valid, whatever has changed since.
             known = await self._store.request(user, request.request_id, body)
@@ -96,7 +96,7 @@ class BatchServicer(BatchServiceServicer):
     ) -> ListBatchesResponse:
         size = min(_page_size(request.page_size), MAX_PAGE_SIZE)
         before = _from_batch_token(request.page_token)
-        found = await self._store.batch_ids(current_user.get(), before, size + 1)
+        found = await self._store.batch_ids(current_caller.get().user, before, size + 1)
         response = ListBatchesResponse()
         for _, batch_id in found[:size]:
             try:
@@ -130,30 +130,30 @@ class BatchServicer(BatchServiceServicer):
         if request.after_revision < 0:
             raise _invalid("after_revision", "REVISION_NEGATIVE", "A revision is 0 or more.")
         async for response in self._gateway.watches.follow(
-            current_user.get(), request.batch_id, request.after_revision
+            current_caller.get().user, request.batch_id, request.after_revision
         ):
             yield response
 
     async def CancelBatch(
         self, request: CancelBatchRequest, context: Context
     ) -> CancelBatchResponse:
-        await self._store.cancel(current_user.get(), request.batch_id, request.item_ids)
+        await self._store.cancel(current_caller.get().user, request.batch_id, request.item_ids)
         return CancelBatchResponse(batch=await self._batch(request.batch_id))
 
     async def RetryBatch(self, request: RetryBatchRequest, context: Context) -> RetryBatchResponse:
-        await self._store.retry(current_user.get(), request.batch_id)
+        await self._store.retry(current_caller.get().user, request.batch_id)
         return RetryBatchResponse(batch=await self._batch(request.batch_id))
 
     async def DeleteBatch(
         self, request: DeleteBatchRequest, context: Context
     ) -> DeleteBatchResponse:
-        await self._store.delete(current_user.get(), request.batch_id)
+        await self._store.delete(current_caller.get().user, request.batch_id)
         return DeleteBatchResponse()
 
     async def GetTranscript(
         self, request: GetTranscriptRequest, context: Context
     ) -> GetTranscriptResponse:
-        packed = await self._store.transcript(current_user.get(), request.transcription_id)
+        packed = await self._store.transcript(current_caller.get().user, request.transcription_id)
         transcript = await asyncio.to_thread(transcripts.unpack, packed)
         part, token = transcripts.page(transcript, request.page_size, request.page_token)
         return GetTranscriptResponse(transcript=part, next_page_token=token)
@@ -161,7 +161,7 @@ class BatchServicer(BatchServiceServicer):
     async def ExportTranscript(
         self, request: ExportTranscriptRequest, context: Context
     ) -> AsyncIterator[ExportTranscriptResponse]:
-        packed = await self._store.transcript(current_user.get(), request.transcription_id)
+        packed = await self._store.transcript(current_caller.get().user, request.transcription_id)
         exported = await asyncio.to_thread(_export, packed, request)
         yield ExportTranscriptResponse(
             data=exported.data[:EXPORT_CHUNK_BYTES],
@@ -175,7 +175,7 @@ class BatchServicer(BatchServiceServicer):
         return ListModelsResponse(models=await self._gateway.models.listed(self._gateway.pool))
 
     async def _batch(self, batch_id: str, *, with_items: bool = True) -> Batch:
-        stored = await self._store.batch(current_user.get(), batch_id, with_items=with_items)
+        stored = await self._store.batch(current_caller.get().user, batch_id, with_items=with_items)
         return self._gateway.meter.fill(stored.batch, stored.tally, int(time.time() * 1000))
 
     def _new_batch(self, checked: CheckedBatch, request_id: str, body: bytes) -> NewBatch:

@@ -10,7 +10,7 @@ from batchscribe.v1.webhook_service_pb2 import (
 )
 from batchscribe.v1.webhook_service_pb2_grpc import WebhookServiceServicer
 
-from gateway.access import current_user
+from gateway.access import current_caller
 from gateway.store import Outbox
 from gateway.webhook_message import new_secret
 from servicekit.status import Context
@@ -27,20 +27,20 @@ class WebhookServicer(WebhookServiceServicer):
     async def ListDeliveries(
         self, request: ListDeliveriesRequest, context: Context
     ) -> ListDeliveriesResponse:
-        deliveries = await self._outbox.deliveries(current_user.get(), request.batch_id)
+        deliveries = await self._outbox.deliveries(current_caller.get().user, request.batch_id)
         return ListDeliveriesResponse(deliveries=deliveries)
 
     async def RedeliverWebhook(
         self, request: RedeliverWebhookRequest, context: Context
     ) -> RedeliverWebhookResponse:
-        delivery = await self._outbox.redeliver(current_user.get(), request.webhook_id)
+        delivery = await self._outbox.redeliver(current_caller.get().user, request.webhook_id)
         return RedeliverWebhookResponse(delivery=delivery)
 
     async def RotateSecret(
         self, request: RotateSecretRequest, context: Context
     ) -> RotateSecretResponse:
         secret = new_secret()
-        old_until_ms = await self._outbox.rotate(current_user.get(), secret, OLD_SECRET_MS)
+        old_until_ms = await self._outbox.rotate(current_caller.get().user, secret, OLD_SECRET_MS)
         response = RotateSecretResponse(secret=secret)
         if old_until_ms:
             response.old_secret_expire_time.FromMilliseconds(old_until_ms)
