@@ -62,7 +62,7 @@ class ChildRequest(_message.Message):
 
     @_builtins.property
     def cancel(self) -> Global___CancelJob:
-        """Stop the job of this number; nothing more is said about it."""
+        """Stop the job of this number."""
 
     @_builtins.property
     def resolve(self) -> Global___ResolveJob:
@@ -92,7 +92,9 @@ Global___ChildRequest: _TypeAlias = ChildRequest  # noqa: Y015
 
 @_typing.final
 class ChildReply(_message.Message):
-    """From a child to the parent. A job ends with `fetched`, `loaded`, `transcribed`, `resolved` or `error`."""
+    """From a child to the parent. A job ends with `fetched`, `loaded`, `transcribed`, `resolved`, `error` or,
+    if it was to stop, `stopped`. A job that says nothing for long is taken to hang.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -105,6 +107,8 @@ class ChildReply(_message.Message):
     TRANSCRIBED_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     RESOLVED_FIELD_NUMBER: _builtins.int
+    BEAT_FIELD_NUMBER: _builtins.int
+    STOPPED_FIELD_NUMBER: _builtins.int
     job_id: _builtins.int
     """Number of the job; 0 if it is about the child itself."""
     @_builtins.property
@@ -139,6 +143,14 @@ class ChildReply(_message.Message):
     def resolved(self) -> _transcriber_service_pb2.ResolveSourceResponse:
         """What is at the address is known."""
 
+    @_builtins.property
+    def beat(self) -> Global___Beat:
+        """The job gets on, and that is all there is to say."""
+
+    @_builtins.property
+    def stopped(self) -> Global___Stopped:
+        """Nothing of the job runs any more, as was asked."""
+
     def __init__(
         self,
         *,
@@ -151,12 +163,14 @@ class ChildReply(_message.Message):
         transcribed: Global___Transcribed | None = ...,
         error: _batch_pb2.ItemError | None = ...,
         resolved: _transcriber_service_pb2.ResolveSourceResponse | None = ...,
+        beat: Global___Beat | None = ...,
+        stopped: Global___Stopped | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advanced", b"advanced", "error", b"error", "fetched", b"fetched", "kind", b"kind", "loaded", b"loaded", "news", b"news", "resolved", b"resolved", "state", b"state", "transcribed", b"transcribed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advanced", b"advanced", "beat", b"beat", "error", b"error", "fetched", b"fetched", "kind", b"kind", "loaded", b"loaded", "news", b"news", "resolved", b"resolved", "state", b"state", "stopped", b"stopped", "transcribed", b"transcribed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advanced", b"advanced", "error", b"error", "fetched", b"fetched", "job_id", b"job_id", "kind", b"kind", "loaded", b"loaded", "news", b"news", "resolved", b"resolved", "state", b"state", "transcribed", b"transcribed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advanced", b"advanced", "beat", b"beat", "error", b"error", "fetched", b"fetched", "job_id", b"job_id", "kind", b"kind", "loaded", b"loaded", "news", b"news", "resolved", b"resolved", "state", b"state", "stopped", b"stopped", "transcribed", b"transcribed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["state", "news", "fetched", "loaded", "advanced", "transcribed", "error", "resolved"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["state", "news", "fetched", "loaded", "advanced", "transcribed", "error", "resolved", "beat", "stopped"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -464,6 +478,45 @@ class Fetched(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Fetched: _TypeAlias = Fetched  # noqa: Y015
+
+@_typing.final
+class Beat(_message.Message):
+    """A job gets on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUIET_SECONDS_FIELD_NUMBER: _builtins.int
+    quiet_seconds: _builtins.float
+    """It may be silent for so long from now on; 0 for no longer than any other."""
+    def __init__(
+        self,
+        *,
+        quiet_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quiet_seconds", b"quiet_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Beat: _TypeAlias = Beat  # noqa: Y015
+
+@_typing.final
+class Stopped(_message.Message):
+    """A job was stopped."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stopped: _TypeAlias = Stopped  # noqa: Y015
 
 @_typing.final
 class Loaded(_message.Message):
