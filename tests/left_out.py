@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.chaos import versions
+
 
 @dataclass(frozen=True)
 class Need:
@@ -24,6 +26,10 @@ NEEDS = {
     "needs_flite": Need(
         lambda: shutil.which("flite") is not None,
         "needs the speech synthesizer flite: `apt-get install flite`",
+    ),
+    "needs_history": Need(
+        lambda: versions.previous() is not None,
+        "needs an earlier version to upgrade from: a clone with its history",
     ),
 }
 

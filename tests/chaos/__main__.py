@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.chaos.monkey import plan
 from tests.chaos.run import Campaign, run
+from tests.chaos.versions import ROOT, check_out
 
 
 def main() -> int:
@@ -17,12 +18,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="the same seed plans the same faults")
     parser.add_argument("--pace", type=float, default=6.5, help="mean seconds between faults")
     parser.add_argument("--rate", type=float, default=20.0, help="items ordered in a second")
+    parser.add_argument(
+        "--from", dest="version", help="begin with this version; who is struck comes back as ours"
+    )
     parser.add_argument("--keep", metavar="FOLDER", help="leave logs and data here; a short path")
     options = parser.parse_args()
     faults = plan(options.seed, options.seconds, options.pace)
-    campaign = Campaign(options.seconds, options.seed, faults, options.rate)
     place = nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory("chaos")
     with place as folder:
+        source = check_out(options.version, Path(folder, "from")) if options.version else ROOT
+        campaign = Campaign(options.seconds, options.seed, faults, options.rate, source=source)
         report = asyncio.run(run(campaign, Path(folder)))
     print(*report.lines(), sep="\n")
     return 0 if report.verdict.is_clean else 1

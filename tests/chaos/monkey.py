@@ -20,6 +20,7 @@ from tests.chaos.services import (
     TranscriberService,
 )
 from tests.chaos.sockets import calls_of
+from tests.chaos.versions import ROOT
 from tests.support import wait_until
 
 BUSY_SECONDS = 2.0
@@ -110,7 +111,8 @@ def _hand(dice: random.Random, number: int, pace_seconds: float) -> Iterator[Fau
 class Monkey:
     """Carries a plan out; everything is up again when ``run`` returns.
 
-    ``strikes`` is what fell where, ``found_dead`` who had ended by itself.
+    Whoever began as an earlier version comes back as this one. ``strikes`` is what fell where,
+    ``found_dead`` who had ended by itself.
     """
 
     def __init__(self, deployment: Deployment) -> None:
@@ -161,6 +163,7 @@ class Monkey:
         else:
             await victim.kill()
         await asyncio.sleep(fault.away_seconds)
+        victim.source = ROOT
         await victim.start()
 
     def _calls_on(self, victim: Service) -> list[Entry]:

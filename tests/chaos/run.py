@@ -19,6 +19,7 @@ from tests.chaos.load import Load, Promise
 from tests.chaos.monkey import Fault, Monkey, Strike, Target
 from tests.chaos.receiver import receiving
 from tests.chaos.services import deployed
+from tests.chaos.versions import ROOT
 from tests.support import wait_until
 
 AUDIT_SECONDS = 1.0
@@ -27,7 +28,10 @@ AUDITED_BATCHES = 50
 
 @dataclass(frozen=True)
 class Campaign:
-    """What a run is made of; ``settle_seconds`` is the patience with what is open at its end."""
+    """What a run is made of; ``settle_seconds`` is the patience with what is open at its end.
+
+    ``source`` is where the version lies with which all processes begin.
+    """
 
     seconds: float
     seed: int
@@ -35,6 +39,7 @@ class Campaign:
     items_per_second: float = 20.0
     settle_seconds: float = 180.0
     module: Sequence[str] = ("gateway",)
+    source: Path = ROOT
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ async def run(campaign: Campaign, folder: Path) -> Report:
     """Run ``campaign`` with its files in ``folder``, a short path: a socket lies there."""
     async with (
         receiving(campaign.seed) as receiver,
-        deployed(folder, module=campaign.module) as deployment,
+        deployed(folder, campaign.module, campaign.source) as deployment,
         contextlib.aclosing(connect(deployment.redis.url)) as redis,
     ):
         load = Load(

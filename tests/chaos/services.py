@@ -17,23 +17,29 @@ from batchscribe.local import tether
 from batchscribe.local.valkey import answers, find_server
 
 from tests.chaos.journal import Entry, Journal
+from tests.chaos.versions import ROOT, python_path
 from tests.running_gateway import KEY
 from tests.support import free_port, wait_until
 
-ROOT = Path(__file__).parents[2]
 START_SECONDS = 30.0
 DRAIN_SECONDS = 15.0
 SLOTS = 16
+# Of gateways, and of transcribers.
+COUNT = 3
 
 
 class Service(ABC):
-    """One program; ``is_up`` is false from the moment it is struck until it serves again."""
+    """One program; ``is_up`` is false from the moment it is struck until it serves again.
+
+    It runs the version of the product that lies in ``source`` when it is started.
+    """
 
     def __init__(
         self, name: str, folder: Path, environment: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
         self.is_up = False
+        self.source = ROOT
         self._folder = folder
         self._environment = {**os.environ, **(environment or {})}
         self._process: asyncio.subprocess.Process | None = None
@@ -60,7 +66,8 @@ class Service(ABC):
         tied = (sys.executable, "-I", "-S", str(tether.__file__), str(os.getpid()))
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *tied, *self.command(), cwd=ROOT, env=self._environment,
+                *tied, *self.command(), cwd=self.source,
+                env={**self._environment, "PYTHONPATH": python_path(self.source)},
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
             )  # fmt: skip
         async with asyncio.timeout(START_SECONDS):
@@ -183,15 +190,20 @@ class Deployment:
 
 @asynccontextmanager
 async def deployed(
-    folder: Path, gateways: int = 3, transcribers: int = 3, module: Sequence[str] = ("gateway",)
+    folder: Path, module: Sequence[str] = ("gateway",), source: Path = ROOT
 ) -> AsyncIterator[Deployment]:
-    """Run a deployment while the context is open, and kill what is left of it then."""
+    """Run a deployment while the context is open, and kill what is left of it then.
+
+    Gateways are what ``python -m`` makes of ``module``; ``source`` is the version to begin with.
+    """
     redis = RedisService(folder)
-    workers = [TranscriberService(f"transcriber-{n}", folder) for n in range(transcribers)]
+    workers = [TranscriberService(f"transcriber-{n}", folder) for n in range(COUNT)]
     environment = gateway_environment(redis.url, [worker.address for worker in workers])
-    fronts = [GatewayService(f"gateway-{n}", folder, module, environment) for n in range(gateways)]
+    fronts = [GatewayService(f"gateway-{n}", folder, module, environment) for n in range(COUNT)]
     deployment = Deployment(redis, fronts, workers)
     try:
+        for service in (*fronts, *workers):
+            service.source = source
         await redis.start()
         await asyncio.gather(*(service.start() for service in (*fronts, *workers)))
         yield deployment

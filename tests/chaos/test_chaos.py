@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.monkey import Act, Fault, Target, plan
-from tests.chaos.run import Campaign, run
+from tests.chaos.run import Campaign, Report, run
+from tests.chaos.services import COUNT
+from tests.chaos.versions import check_out, previous
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -71,15 +73,31 @@ async def test_a_killed_gateways_work_is_adopted(folder: Path) -> None:
     assert 0.0 < max(report.gateway_recovery_seconds) <= 12.0, report.lines()
 
 
+TURNS = [(target, n) for n in range(COUNT) for target in (Target.GATEWAY, Target.TRANSCRIBER)]
+ONE_BY_ONE = [
+    Fault(1.0 + 1.5 * number, target, Act.TERMINATE, away_seconds=0.0, draw=n)
+    for number, (target, n) in enumerate(TURNS)
+]
+
+
 async def test_a_rolling_restart_loses_nothing(folder: Path) -> None:
     """Every gateway and every transcriber is restarted in turn under load; all goes on."""
-    targets = [(target, n) for n in range(3) for target in (Target.GATEWAY, Target.TRANSCRIBER)]
-    faults = [
-        Fault(1.0 + 1.5 * number, target, Act.TERMINATE, away_seconds=0.0, draw=n)
-        for number, (target, n) in enumerate(targets)
-    ]
-    report = await run(Campaign(seconds=12.0, seed=4, faults=faults), folder)
+    report = await run(Campaign(seconds=12.0, seed=4, faults=ONE_BY_ONE), folder)
     assert report.verdict.is_clean, report.lines()
-    assert {strike.victim for strike in report.strikes} == {
-        f"{target.value}-{n}" for target, n in targets
-    }
+    assert_all_had_their_turn(report)
+
+
+@pytest.mark.needs_history
+async def test_a_rolling_upgrade_loses_nothing(folder: Path) -> None:
+    """Processes of the version before and of this one share a Redis while each is replaced."""
+    version = previous()
+    assert version
+    source = check_out(version, folder / "before")
+    report = await run(Campaign(seconds=12.0, seed=5, faults=ONE_BY_ONE, source=source), folder)
+    assert report.verdict.is_clean, report.lines()
+    assert_all_had_their_turn(report)
+
+
+def assert_all_had_their_turn(report: Report) -> None:
+    struck = {strike.victim for strike in report.strikes}
+    assert struck == {f"{target.value}-{n}" for target, n in TURNS}
