@@ -32,9 +32,33 @@ FAILURES: Mapping[str, Failure] = {
         "The site refuses access to this address.",
         "Open the address in a private browser window: only what shows there can be fetched.",
     ),
-    "SOURCE_RESTRICTED": Failure(
-        "The site shows this video to some viewers only: by country, membership or protection.",
+    "SOURCE_REMOVED": Failure(
+        "The site says that this has been removed.",
+        "Use a copy from elsewhere.",
+    ),
+    "SOURCE_PRIVATE": Failure(
+        "The owner has made this private or has put it behind a password.",
+        "Ask the owner to publish it, or to give you the file.",
+    ),
+    "SOURCE_MEMBERS_ONLY": Failure(
+        "The site shows this only to members or to those who pay.",
         "Use a copy that everybody may see.",
+    ),
+    "SOURCE_AGE_RESTRICTED": Failure(
+        "The site shows this only to viewers whose age it knows.",
+        "Ask the operator of this service to give it cookies for this site, or use another copy.",
+    ),
+    "SOURCE_GEO_RESTRICTED": Failure(
+        "The site does not show this in the country of this service.",
+        "Use another copy, or ask the operator for a proxy in the right country.",
+    ),
+    "SOURCE_DRM_PROTECTED": Failure(
+        "This is protected against copying, so it cannot be read.",
+        "Use a copy without protection.",
+    ),
+    "SOURCE_WITHHELD": Failure(
+        "The site says that the law keeps it from showing this here.",
+        "Use a copy from elsewhere.",
     ),
     "SOURCE_LOGIN_REQUIRED": Failure(
         "The site wants a login.",
@@ -66,11 +90,23 @@ FAILURES: Mapping[str, Failure] = {
     ),
     "PLAYLIST_NOT_ALLOWED": Failure(
         "This address is a list of videos, not one video.",
-        "Give the address of each video.",
+        "Set expand_playlists to have each of its videos transcribed, or give the address of one.",
+    ),
+    "PLAYLIST_EMPTY": Failure(
+        "This list has no videos.",
+        "Check that the list is public and that it has videos.",
     ),
     "MEDIA_IS_LIVE": Failure(
-        "This is a live stream that has not ended.",
-        "Try again when the recording is there.",
+        "This is a live stream whose recording is not there yet.",
+        "Try again when it has ended.",
+    ),
+    "MEDIA_IS_UPCOMING": Failure(
+        "This has not begun yet.",
+        "Try again when it has ended.",
+    ),
+    "CHANNEL_OFFLINE": Failure(
+        "This is the address of a channel that is not on air.",
+        "Give the address of a recording.",
     ),
     "UNSUPPORTED_MEDIA": Failure(
         "What is at this address is no audio or video that can be read.",
@@ -131,9 +167,9 @@ _BY_STATUS = {
     401: "SOURCE_LOGIN_REQUIRED",
     403: "SOURCE_FORBIDDEN",
     404: "SOURCE_NOT_FOUND",
-    410: "SOURCE_NOT_FOUND",
+    410: "SOURCE_REMOVED",
     429: "SOURCE_RATE_LIMITED",
-    451: "SOURCE_RESTRICTED",
+    451: "SOURCE_WITHHELD",
 }
 _PASSING_STATUSES = (408, 425)  # With 5xx: a later request may do better.
 
@@ -141,10 +177,20 @@ _PASSING_STATUSES = (408, 425)  # With 5xx: a later request may do better.
 _BY_TEXT = (
     (re.compile(r"not a bot|captcha", re.I), "SOURCE_BOT_CHECK"),
     (re.compile(r"rate.?limit|too many requests", re.I), "SOURCE_RATE_LIMITED"),
+    (re.compile(r"\bDRM\b", re.I), "SOURCE_DRM_PROTECTED"),
+    (
+        re.compile(r"confirm your age|age.restrict|for some users|mature", re.I),
+        "SOURCE_AGE_RESTRICTED",
+    ),
+    (re.compile(r"members|subscri|premium|purchase|\bpaid\b", re.I), "SOURCE_MEMBERS_ONLY"),
+    (re.compile(r"\bprivate\b|by a password|video-password", re.I), "SOURCE_PRIVATE"),
+    (re.compile(r"geo.?restrict|(country|region|location)\b", re.I), "SOURCE_GEO_RESTRICTED"),
+    (re.compile(r"live event|premieres|not (yet )?(started|begun)", re.I), "MEDIA_IS_UPCOMING"),
+    (re.compile(r"is offline|not currently live", re.I), "CHANNEL_OFFLINE"),
+    (re.compile(r"removed|deleted|terminated|no longer", re.I), "SOURCE_REMOVED"),
+    (re.compile(r"not found|does not exist", re.I), "SOURCE_NOT_FOUND"),
+    # Last of what sites say: to many other reasons yt-dlp adds how to give it a login.
     (re.compile(r"sign in|log ?in|cookies|account", re.I), "SOURCE_LOGIN_REQUIRED"),
-    (re.compile(r"private|members|country|region|drm|age.restrict", re.I), "SOURCE_RESTRICTED"),
-    (re.compile(r"live event|premieres|is offline|not currently live", re.I), "MEDIA_IS_LIVE"),
-    (re.compile(r"not found|does not exist|been removed|deleted", re.I), "SOURCE_NOT_FOUND"),
     (re.compile(r"unsupported url|no video|no (suitable )?formats", re.I), "UNSUPPORTED_MEDIA"),
     (re.compile(r"is empty|any data blocks", re.I), "MEDIA_EMPTY"),
 )
@@ -152,8 +198,8 @@ _BY_TEXT = (
 # By class name, nearest first along each error's ancestry.
 BY_CLASS = {
     "yt_dlp.utils.UnsupportedError": "UNSUPPORTED_MEDIA",
-    "yt_dlp.utils.GeoRestrictedError": "SOURCE_RESTRICTED",
-    "yt_dlp.utils.UserNotLive": "MEDIA_IS_LIVE",
+    "yt_dlp.utils.GeoRestrictedError": "SOURCE_GEO_RESTRICTED",
+    "yt_dlp.utils.UserNotLive": "CHANNEL_OFFLINE",
     "yt_dlp.utils.ContentTooShortError": "SOURCE_FETCH_FAILED",
     "yt_dlp.networking.exceptions.TransportError": "SOURCE_FETCH_FAILED",
     "yt_dlp.networking.exceptions.HTTPError": "SOURCE_FETCH_FAILED",

@@ -11,7 +11,7 @@ from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
 from batchscribe.v1 import transcript_pb2
 
 from transcriber import failures
-from transcriber.children import Child, ChildDied, JobFailed
+from transcriber.children import Child, ChildDied, JobFailed, Listener
 from transcriber.isolation import IsolatedChild
 from transcriber.runner import Report
 from transcriber.scratch import Scratch
@@ -48,6 +48,19 @@ class Pipeline:
             return contract.TranscribeResponse(error=failures.item_error("WORKER_CRASHED"))
         return contract.TranscribeResponse(transcript=transcript)
 
+    async def resolve(
+        self, request: contract.ResolveSourceRequest
+    ) -> contract.ResolveSourceResponse:
+        """Return what is at the address, or what is wrong with it."""
+        job = child_pb2.ResolveJob(url=request.url, limit=request.limit)
+        try:
+            reply = await self._ask_fetcher(child_pb2.ChildRequest(resolve=job), lambda news: None)
+        except JobFailed as failed:
+            return contract.ResolveSourceResponse(error=failed.error)
+        except ChildDied:
+            return contract.ResolveSourceResponse(error=failures.item_error("WORKER_CRASHED"))
+        return reply.resolved
+
     async def _transcript(
         self, request: contract.TranscribeRequest, report: Report
     ) -> transcript_pb2.Transcript:
@@ -73,15 +86,20 @@ class Pipeline:
 
     async def _fetch(self, url: str, directory: Path, report: Report) -> child_pb2.Fetched:
         job = child_pb2.FetchJob(url=url, directory=str(directory))
+        reply = await self._ask_fetcher(
+            child_pb2.ChildRequest(fetch=job), lambda news: report(_about(news.news))
+        )
+        return reply.fetched
+
+    async def _ask_fetcher(
+        self, request: child_pb2.ChildRequest, on_news: Listener
+    ) -> child_pb2.ChildReply:
         limit_seconds = self._terms.fetch_seconds
         try:
             async with asyncio.timeout(limit_seconds):
-                reply = await self._fetcher.run(
-                    child_pb2.ChildRequest(fetch=job), lambda news: report(_about(news.news))
-                )
+                return await self._fetcher.run(request, on_news)
         except TimeoutError:
             raise _failed("SOURCE_TIMED_OUT", limit_seconds=int(limit_seconds)) from None
-        return reply.fetched
 
     async def _recognize(
         self, request: contract.TranscribeRequest, fetched: child_pb2.Fetched, report: Report

@@ -18,6 +18,7 @@ from batchscribe.transcriber.v1 import transcriber_service_pb2_grpc as contract_
 from servicekit import reflection, serve
 from transcriber.children import Child, JobFailed
 from transcriber.pipeline import Pipeline, Terms
+from transcriber.resolver import SourceResolver
 from transcriber.runner import TaskRunner
 from transcriber.scratch import Scratch
 from transcriber.servicer import TranscriberServicer
@@ -61,8 +62,9 @@ class Transcriber:
         pipeline = Pipeline(self.fetcher, self.engine, scratch, terms)
         clock = asyncio.get_running_loop().time
         self.runner = TaskRunner(TaskTable(settings.slots, clock), pipeline.run, watchers)
+        resolver = SourceResolver(pipeline.resolve, settings.slots, lambda: self.runner.draining)
         self.servicer = TranscriberServicer(
-            self.runner, watchers, _identity(settings, versions), settings.models
+            self.runner, resolver, watchers, _identity(settings, versions), settings.models
         )
 
     async def warm_up(self) -> None:

@@ -9,6 +9,7 @@ from google.rpc import status_pb2
 
 from servicekit import status
 from transcriber import models
+from transcriber.resolver import LimitOutOfRange, SourceResolver
 from transcriber.runner import Adopted, TaskRunner
 from transcriber.tasks import Busy, Cancelled, Draining, Refused, StaleEpoch
 from transcriber.watchers import Watchers
@@ -22,6 +23,11 @@ REFUSALS: Mapping[type[Refused], tuple[grpc.StatusCode, str, str]] = {
     Draining: (grpc.StatusCode.UNAVAILABLE, "DRAINING", "This transcriber is about to stop."),
     StaleEpoch: (grpc.StatusCode.ABORTED, "STALE_EPOCH", "The task has a higher epoch by now."),
     Adopted: (grpc.StatusCode.ABORTED, "ADOPTED", "A later call took the task over."),
+    LimitOutOfRange: (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "LIMIT_OUT_OF_RANGE",
+        "The limit has to be 1 or more.",
+    ),
     Cancelled: (grpc.StatusCode.CANCELLED, "TASK_CANCELLED", "The task was cancelled."),
 }
 
@@ -32,11 +38,13 @@ class TranscriberServicer(contract_grpc.TranscriberServiceServicer):
     def __init__(
         self,
         runner: TaskRunner,
+        resolver: SourceResolver,
         watchers: Watchers,
         identity: contract.WatchStatusResponse,
         offered: Sequence[str],
     ) -> None:
         self._runner = runner
+        self._resolver = resolver
         self._watchers = watchers
         self._identity = identity
         self._offered = offered
@@ -52,6 +60,14 @@ class TranscriberServicer(contract_grpc.TranscriberServiceServicer):
     ) -> contract.TranscribeResponse:
         try:
             return await self._runner.transcribe(request)
+        except Refused as refused:
+            await status.abort(context, _status_of(refused))
+
+    async def ResolveSource(
+        self, request: contract.ResolveSourceRequest, context: status.Context
+    ) -> contract.ResolveSourceResponse:
+        try:
+            return await self._resolver.resolve(request)
         except Refused as refused:
             await status.abort(context, _status_of(refused))
 

@@ -105,7 +105,7 @@ async def test_silence_is_an_empty_transcript(transcriber: Transcriber, media: M
 SPOKEN = encode(tone(6))
 ODD = {
     "missing": (Answer(b"no", "text/plain", 404), "SOURCE_NOT_FOUND"),
-    "gone": (Answer(b"no", "text/plain", 410), "SOURCE_NOT_FOUND"),
+    "gone": (Answer(b"no", "text/plain", 410), "SOURCE_REMOVED"),
     "forbidden": (Answer(b"no", "text/plain", 403), "SOURCE_FORBIDDEN"),
     "limited": (Answer(b"no", "text/plain", 429), "SOURCE_RATE_LIMITED"),
     "broken": (Answer(b"no", "text/plain", 503), "SOURCE_FETCH_FAILED"),
@@ -166,14 +166,6 @@ async def test_a_media_file_is_known_by_its_bytes(
     url = media.serve("watch.php", Answer(SPOKEN, content_type))
     answer = await transcriber.transcribe(url, content_type)
     assert answer.WhichOneof("outcome") == "transcript"
-
-
-async def test_a_list_is_refused(transcriber: Transcriber, media: MediaServer) -> None:
-    """A feed is not one video."""
-    feed = "".join(f"<item><link>{media.url}/{n}</link></item>" for n in range(2))
-    body = f'<?xml version="1.0"?><rss version="2.0"><channel>{feed}</channel></rss>'
-    url = media.serve("feed", Answer(body.encode(), "text/xml"))
-    assert (await transcriber.transcribe(url, "feed")).error.reason == "PLAYLIST_NOT_ALLOWED"
 
 
 async def test_a_model_that_is_not_offered(transcriber: Transcriber, samples_url: str) -> None:

@@ -1,4 +1,4 @@
-"""Entry of the fetch child: one job is one video, several run at a time in threads."""
+"""Entry of the fetch child: one job is one address, several run at a time in threads."""
 
 import os
 import shutil
@@ -31,7 +31,18 @@ class Fetcher:
             extractor.suitable("http://localhost/")
 
     def work(self, job: jobs.Job) -> None:
-        directory = Path(job.request.fetch.directory)
+        if job.request.HasField("resolve"):
+            job.send(self._resolve(job))
+        else:
+            self._work_in(Path(job.request.fetch.directory), job)
+
+    def _resolve(self, job: jobs.Job) -> child_pb2.ChildReply:
+        asked = job.request.resolve
+        with closing(Source(self._setup, job.check, list_limit=asked.limit + 1)) as source:
+            job.when_cancelled(source.hang_up)
+            return child_pb2.ChildReply(resolved=source.list(asked.url, asked.limit))
+
+    def _work_in(self, directory: Path, job: jobs.Job) -> None:
         try:
             job.send(self._fetch(job, directory))
         finally:
@@ -56,8 +67,7 @@ class Fetcher:
         return child_pb2.ChildReply(fetched=reply)
 
     def _download(self, job: jobs.Job, path: Path) -> Listing:
-        source = Source(self._setup, job.check)
-        with closing(source):
+        with closing(Source(self._setup, job.check)) as source:
             job.when_cancelled(source.hang_up)
             listing = source.look_up(job.request.fetch.url)
             self._check_length(listing.duration_seconds)

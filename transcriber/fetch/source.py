@@ -8,19 +8,29 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
 import yt_dlp
 from batchscribe.transcriber.v1 import child_pb2
+from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
 from batchscribe.v1 import transcript_pb2
 from yt_dlp.networking import Request, Response
 
 from transcriber.failures import VideoFailure
+from transcriber.fetch import playlists
 
 _SOCKET_TIMEOUT_SECONDS = 15
-_NOT_OVER = ("is_live", "is_upcoming", "post_live")
+# A page is read whole into memory before it is looked at.
+_MAX_PAGE_BYTES = 64 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
+_NOT_OVER = {
+    "is_live": "MEDIA_IS_LIVE",
+    "is_upcoming": "MEDIA_IS_UPCOMING",
+    "post_live": "MEDIA_IS_LIVE",
+}
 
 
 @dataclass(frozen=True)
@@ -59,12 +69,14 @@ class Listing:
 class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
     """One use of yt-dlp for one address."""
 
-    def __init__(self, setup: child_pb2.FetchSetup, check: Callable[[], None]) -> None:
-        """``check`` raises when the work should stop."""
+    def __init__(
+        self, setup: child_pb2.FetchSetup, check: Callable[[], None], list_limit: int = 0
+    ) -> None:
+        """``check`` raises when the work should stop; of a list so many entries are read."""
         self._check = check
         self._max_bytes = setup.max_bytes
         self._responses: WeakSet[Response] = WeakSet()
-        super().__init__(_parameters(setup), auto_init=True)
+        super().__init__(_parameters(setup) | _listing(list_limit), auto_init=True)
         self.add_progress_hook(self._on_progress)
 
     def add_default_info_extractors(self) -> None:
@@ -76,13 +88,16 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
     def look_up(self, url: str) -> Listing:
         """Ask the site what is there. Raises VideoFailure or yt-dlp's errors."""
         info = self.extract_info(url, download=False)
-        if info.get("_type", "video") != "video":
+        if playlists.is_list(info):
             raise VideoFailure("PLAYLIST_NOT_ALLOWED")
-        if info.get("is_live") or info.get("live_status") in _NOT_OVER:
-            raise VideoFailure("MEDIA_IS_LIVE")
-        size = info.get("filesize") or 0
-        self._check_size(size)
+        if (status := info.get("live_status")) in _NOT_OVER:
+            raise VideoFailure(_NOT_OVER[status])
+        self._check_size(info.get("filesize") or 0)
         return Listing(info)
+
+    def list(self, url: str, limit: int) -> contract.ResolveSourceResponse:
+        """Ask the site which videos are there. Raises VideoFailure or yt-dlp's errors."""
+        return playlists.described(self.extract_info(url, download=False), url, limit)
 
     def download(self, listing: Listing, path: Path) -> None:
         """Write the media to ``path``. Raises VideoFailure or yt-dlp's errors."""
@@ -94,6 +109,7 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
         self._check()
         response = super().urlopen(request)
         self._responses.add(response)
+        response.read = partial(self._read, response.read)
         return response
 
     def save_cookies(self) -> None:
@@ -105,6 +121,17 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
             # A response that is read to its end has no connection to break.
             with contextlib.suppress(AttributeError, ValueError, RuntimeError, OSError):
                 response.fp.shutdown()
+
+    def _read(self, read: Callable[[int], bytes], size: int | None = None) -> bytes:
+        if size is not None:
+            return read(size)
+        page = bytearray()
+        while chunk := read(_CHUNK_BYTES):
+            self._check()
+            page += chunk
+            if len(page) > _MAX_PAGE_BYTES:
+                raise VideoFailure("MEDIA_TOO_LARGE", limit_bytes=_MAX_PAGE_BYTES)
+        return bytes(page)
 
     def _on_progress(self, progress: Mapping[str, Any]) -> None:
         self._check()
@@ -121,10 +148,8 @@ def _parameters(setup: child_pb2.FetchSetup) -> dict[str, Any]:
         # The original language first: otherwise a dubbed track may win. Speech needs no more
         # than 64 kbit/s.
         "format_sort": ["lang", "hasaud", "acodec:opus", "abr~64"],
-        "noplaylist": True,
-        # A list is refused: its first entry is enough to know one.
+        # Entries of lists are named and not looked at.
         "extract_flat": "in_playlist",
-        "playlistend": 1,
         "logger": logging.getLogger("yt_dlp"),
         "noprogress": True,
         "cachedir": False,
@@ -147,3 +172,9 @@ def _parameters(setup: child_pb2.FetchSetup) -> dict[str, Any]:
         "updatetime": False,
         "ignoreerrors": False,
     }
+
+
+def _listing(limit: int) -> dict[str, Any]:
+    """Return what makes yt-dlp read ``limit`` entries of a list; where none are wanted, a video."""
+    # The first entry is enough to know a list by.
+    return {"noplaylist": limit == 0, "playlistend": limit or 1}

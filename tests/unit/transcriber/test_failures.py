@@ -51,22 +51,8 @@ def _from_yt_dlp(error: Exception) -> DownloadError:
     [
         (VideoFailure("NO_AUDIO"), "NO_AUDIO"),
         (_from_yt_dlp(UnsupportedError("http://x/")), "UNSUPPORTED_MEDIA"),
-        (_from_yt_dlp(GeoRestrictedError("no")), "SOURCE_RESTRICTED"),
+        (_from_yt_dlp(GeoRestrictedError("no")), "SOURCE_GEO_RESTRICTED"),
         (_from_yt_dlp(ExtractorError("x", cause=TransportError("cut"))), "SOURCE_FETCH_FAILED"),
-        (_from_yt_dlp(ExtractorError("Private video", expected=True)), "SOURCE_RESTRICTED"),
-        (
-            _from_yt_dlp(ExtractorError("Sign in to confirm you're not a bot", expected=True)),
-            "SOURCE_BOT_CHECK",
-        ),
-        (
-            _from_yt_dlp(ExtractorError("Sign in to view this video", expected=True)),
-            "SOURCE_LOGIN_REQUIRED",
-        ),
-        (
-            _from_yt_dlp(ExtractorError("rate-limited for up to an hour", expected=True)),
-            "SOURCE_RATE_LIMITED",
-        ),
-        (_from_yt_dlp(ExtractorError("Gone fishing", expected=True)), "SOURCE_UNAVAILABLE"),
         (_from_yt_dlp(ExtractorError("unable to extract x")), "SOURCE_FETCH_FAILED"),
         (av.InvalidDataError(1, "bad"), "UNSUPPORTED_MEDIA"),
         (_raised(RuntimeError("write"), OSError(errno.ENOSPC, "full")), "DISK_FULL"),
@@ -78,6 +64,72 @@ def _from_yt_dlp(error: Exception) -> DownloadError:
 def test_foreign_errors_are_translated(error: Exception, reason: str) -> None:
     """The innermost error that is known decides."""
     assert classify(error).reason == reason
+
+
+_LOGIN_HINT = (
+    "Use --cookies, --cookies-from-browser, --username and --password, --netrc-cmd, or --netrc "
+    "(...) to provide account credentials"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"Sign in to confirm you\u2019re not a bot. {_LOGIN_HINT}", "SOURCE_BOT_CHECK"),
+        (
+            "The current session has been rate-limited by YouTube for up to an hour",
+            "SOURCE_RATE_LIMITED",
+        ),
+        ("This video is DRM protected", "SOURCE_DRM_PROTECTED"),
+        (
+            "Sign in to confirm your age. This video may be inappropriate for some users. "
+            + _LOGIN_HINT,
+            "SOURCE_AGE_RESTRICTED",
+        ),
+        (
+            f"Login is required to access age-restricted content. {_LOGIN_HINT}",
+            "SOURCE_AGE_RESTRICTED",
+        ),
+        (
+            "Join this channel to get access to members-only content like this video",
+            "SOURCE_MEMBERS_ONLY",
+        ),
+        (f"This video is only available for subscribers. {_LOGIN_HINT}", "SOURCE_MEMBERS_ONLY"),
+        ("This video is paid, subscribe to download it", "SOURCE_MEMBERS_ONLY"),
+        (
+            "Private video. Sign in if you've been granted access to this video. " + _LOGIN_HINT,
+            "SOURCE_PRIVATE",
+        ),
+        (
+            "This video is protected by a password, use the --video-password option",
+            "SOURCE_PRIVATE",
+        ),
+        ("This song is blocked in this region", "SOURCE_GEO_RESTRICTED"),
+        (
+            "This video is not available from your location due to geo restriction",
+            "SOURCE_GEO_RESTRICTED",
+        ),
+        ("This live event will begin in 2 days.", "MEDIA_IS_UPCOMING"),
+        ("Premieres in 3 hours", "MEDIA_IS_UPCOMING"),
+        ("Live event has not yet started", "MEDIA_IS_UPCOMING"),
+        ("The channel is not currently live", "CHANNEL_OFFLINE"),
+        ("Video unavailable. This video has been removed by the uploader", "SOURCE_REMOVED"),
+        (
+            "This video is no longer available because the YouTube account associated with this "
+            "video has been terminated.",
+            "SOURCE_REMOVED",
+        ),
+        ("This video does not exist", "SOURCE_NOT_FOUND"),
+        (
+            f"This video is only available for registered users. {_LOGIN_HINT}",
+            "SOURCE_LOGIN_REQUIRED",
+        ),
+        ("Gone fishing", "SOURCE_UNAVAILABLE"),
+    ],
+)
+def test_what_sites_say_is_understood(text: str, reason: str) -> None:
+    """Texts as yt-dlp words them; each kind of refusal has a reason of its own."""
+    assert classify(_from_yt_dlp(ExtractorError(text, expected=True))).reason == reason
 
 
 def test_an_error_keeps_its_facts() -> None:

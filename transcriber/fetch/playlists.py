@@ -1,0 +1,71 @@
+"""What a playlist, channel or feed consists of: the addresses of its videos, in the site's order.
+
+None of the videos is looked at: each fails or succeeds later, by itself.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
+from yt_dlp.utils import unsmuggle_url
+
+from transcriber.failures import VideoFailure
+
+Info = Mapping[str, Any]
+
+
+def is_list(info: Info) -> bool:
+    """Say whether what yt-dlp found is several videos."""
+    return info.get("_type", "video") in ("playlist", "multi_video")
+
+
+def described(info: Info, url: str, limit: int) -> contract.ResolveSourceResponse:
+    """Return what ``info`` says is at ``url``. Raises VideoFailure PLAYLIST_EMPTY."""
+    if not is_list(info):
+        return contract.ResolveSourceResponse(video=_entry(info, url))
+    return contract.ResolveSourceResponse(playlist=_playlist(info, limit))
+
+
+def _playlist(info: Info, limit: int) -> contract.Playlist:
+    entries = list(islice(_entries(info), limit + 1))
+    if not entries:
+        raise VideoFailure("PLAYLIST_EMPTY")
+    return contract.Playlist(
+        title=_title(info), entries=entries[:limit], truncated=len(entries) > limit
+    )
+
+
+def _entries(info: Info) -> Iterator[contract.PlaylistEntry]:
+    """Yield the videos of a list; those of lists within it, such as a channel's tabs, in place."""
+    for entry in info["entries"]:
+        if entry is None:
+            continue
+        if is_list(entry):
+            yield from _entries(entry)
+        elif address := _address(entry, info):
+            yield _entry(entry, address)
+
+
+def _address(entry: Info, around: Info) -> str | None:
+    page = str(around.get("webpage_url") or "")
+    # What a site describes whole is best found again by its own page, where it has one.
+    own_page = entry.get("webpage_url") if entry.get("_type", "video") == "video" else None
+    named = own_page if own_page not in (None, page) else entry.get("url")
+    if not named:
+        return None
+    # yt-dlp hides notes to itself in some addresses.
+    address = urljoin(page, str(unsmuggle_url(named)[0]))
+    return address if urlsplit(address).scheme in ("http", "https") else None
+
+
+def _entry(info: Info, url: str) -> contract.PlaylistEntry:
+    entry = contract.PlaylistEntry(url=url, title=_title(info))
+    if seconds := info.get("duration"):
+        entry.duration.FromMilliseconds(int(seconds * 1000))
+    return entry
+
+
+def _title(info: Info) -> str:
+    return str(info.get("title") or "")
