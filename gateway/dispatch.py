@@ -53,6 +53,7 @@ class Dispatcher:
         self._works: dict[str, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
+        self._is_work_ready = True
         self._adoptable: set[str] = set()
         self._is_draining = False
 
@@ -67,7 +68,8 @@ class Dispatcher:
     def wake(self, wake: Wake) -> None:
         """Something changed in the store: look for work, and stop what was cancelled."""
         self._adoptable.update(wake.adoptable)
-        self._look.set()
+        self._is_work_ready = wake.is_work_ready
+        self._look_for_work()
         for member in wake.cancelled_members:
             if work := self._works.get(member):
                 self._spawn(self._cancel_task(work))
@@ -78,7 +80,7 @@ class Dispatcher:
         for work in self._works.values():
             if work.transcriber is transcriber and work.lease.item_id in by_task:
                 work.report(by_task[work.lease.item_id])
-        self._look.set()
+        self._look_for_work()
 
     def blame(self, boot_id: str) -> None:
         """A run of a transcriber ended without a word; what was on it is suspected."""
@@ -106,6 +108,11 @@ class Dispatcher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._look.wait()
+
+    def _look_for_work(self) -> None:
+        # Each look is a claim for every free transcriber, so an idle gateway leaves it to the poll.
+        if self._is_work_ready or self._adoptable:
+            self._look.set()
 
     async def _claim(self) -> None:
         adoptable, self._adoptable = self._adoptable, set()
@@ -142,7 +149,7 @@ class Dispatcher:
             # By now the item may be leased again, to this very gateway.
             if self._works.get(lease.member) is work:
                 del self._works[lease.member]
-            self._look.set()
+            self._look_for_work()
 
     def _timeout_of(self, lease: Lease) -> float:
         asked = lease.options.item_timeout.ToTimedelta().total_seconds()

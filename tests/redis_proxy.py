@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import socket
 import struct
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -59,6 +59,7 @@ class RedisProxy:
         self.url = ""
         self.harmed = asyncio.Event()  # Set when the harm has been done and the command has run.
         self.holding = asyncio.Event()  # Set when a command is held.
+        self.seen: Counter[str] = Counter()  # Scripts and other commands, by name.
         self._upstream = upstream
         self._names = {_digest(name): name for name in scripts.NAMES}
         self._target = ""
@@ -145,7 +146,9 @@ class RedisProxy:
                 self.harmed.set()
 
     def _harm_for(self, command: Sequence[bytes]) -> Harm | None:
-        if self._harm is None or self._name_of(command) != self._target:
+        name = self._name_of(command)
+        self.seen[name] += 1
+        if self._harm is None or name != self._target:
             return None
         harm, self._harm = self._harm, None
         return harm

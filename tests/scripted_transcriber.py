@@ -59,6 +59,7 @@ class ScriptedTranscriber(TranscriberServiceServicer):
         self.cancelled: dict[str, asyncio.Event] = {}
         self.seen: Counter[str] = Counter()
         self.most_at_once = 0
+        self.statuses = 0
         self._changed = asyncio.Event()
 
     async def Transcribe(
@@ -122,6 +123,7 @@ class ScriptedTranscriber(TranscriberServiceServicer):
     ) -> AsyncIterator[WatchStatusResponse]:
         while True:
             self._changed.clear()
+            self.statuses += 1
             yield WatchStatusResponse(
                 boot_id="boot",
                 worker="scripted",

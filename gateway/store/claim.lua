@@ -103,12 +103,17 @@ local function take_next(batch)
   end
 end
 
-local function take_reserved(member)
-  local item = load_item(member)
-  if held() == 0 and is_waiting(item) then
-    lease(load_batch(item.user, item.batch), item)
-    redis.call('SET', alone, member)
+-- True if the transcriber is free for others again, because the item's site asked to wait meanwhile.
+local function take_reserved(item)
+  if not is_waiting(item) then return false end
+  local batch, wait_ms = load_batch(item.user, item.batch), site_wait_ms(item)
+  if wait_ms > 0 then
+    requeue(batch, item, wait_ms)
+  elseif held() == 0 then
+    lease(batch, item)
+    redis.call('SET', alone, item.member)
   end
+  return wait_ms > 0
 end
 
 adopt()
@@ -117,12 +122,12 @@ local most = #leases + count
 while #leases < most and held() < slots do
   local reserved = redis.call('GET', alone)
   if reserved then
-    take_reserved(reserved)
-    break
+    if not take_reserved(load_item(reserved)) then break end
+  else
+    local batch = next_batch()
+    if not batch then break end
+    take_next(batch)
   end
-  local batch = next_batch()
-  if not batch then break end
-  take_next(batch)
 end
 if #leases > 0 then
   redis.call('SET', key('op', op_id), cmsgpack.pack(leases), 'PX', 120000)

@@ -13,10 +13,9 @@ if not is_leased(item, epoch) then return 'STALE' end
 
 local batch = load_batch(item.user, item.batch)
 if state == FAILED and item.cancel == '1' then state = CANCELLED end
-count_attempt(item)
+count_attempt(batch, item)
 learn_duration(batch, item, ARGV[7])
 if ARGV[8] ~= '' then set(item, {worker = ARGV[8]}) end
-start_batch(batch)
 if state == SUCCEEDED then
   set(item, {transcription_id = ARGV[5]})
   redis.call('SET', key('transcript', item.user, ARGV[5]), ARGV[6])

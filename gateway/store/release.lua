@@ -19,6 +19,7 @@ local batch = load_batch(item.user, item.batch)
 local FIRST_WAIT_MS, LONGEST_WAIT_MS = 60000, 3600000
 
 local function wait_retry(wait_ms)
+  start_batch(batch)
   end_lease(item)
   move(batch, item, WAITING)
   set(item, {not_before_ms = now + wait_ms, outcome = outcome})
@@ -29,7 +30,7 @@ end
 local function is_one_too_many(counter)
   set(item, {[counter] = tonumber(item[counter]) + 1})
   if tonumber(item[counter]) < limit then return false end
-  count_attempt(item)
+  count_attempt(batch, item)
   settle_item(batch, item, FAILED, last_outcome, reason)
   return true
 end
@@ -49,7 +50,7 @@ end
 local kinds = {}
 
 function kinds.retry()
-  count_attempt(item)
+  count_attempt(batch, item)
   log_attempt(item, ATTEMPT.FAILED, reason)
   wait_retry(delay_ms)
 end

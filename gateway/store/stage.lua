@@ -13,8 +13,7 @@ local is_news = is_first or state > tonumber(item.state) or (title ~= '' and tit
   or (duration_ms > 0 and tonumber(item.duration_ms) ~= duration_ms)
 if not is_news then return 'OK' end
 
-start_batch(batch)
-count_attempt(item)
+count_attempt(batch, item)
 if is_first or state > tonumber(item.state) then move(batch, item, state) end
 local fields = {worker = worker, not_before_ms = '', outcome = ''}
 if title ~= '' then fields.title = title end

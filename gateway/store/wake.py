@@ -27,14 +27,15 @@ RECONNECT_SECONDS = 0.2
 class Wake:
     """What one transition touched.
 
-    Batches as "<user>/<batch_id>", members as "<user>/<item_id>", and the addresses of transcribers
-    whose running work waits to be adopted.
+    Batches as "<user>/<batch_id>", members as "<user>/<item_id>", the addresses of transcribers
+    whose running work waits to be adopted, and whether any item may start.
     """
 
     batches: tuple[str, ...]
     ended_items: tuple[str, ...]
     cancelled_members: tuple[str, ...]
     adoptable: tuple[str, ...]
+    is_work_ready: bool
 
 
 class WakeStream:
@@ -94,7 +95,7 @@ class WakeStream:
             listener(wake)
 
     def wake_everybody(self) -> None:
-        self._tell(Wake(tuple(self._watched), (), (), ()))
+        self._tell(Wake(tuple(self._watched), (), (), (), is_work_ready=True))
 
 
 def _entries(found: object) -> Iterator[tuple[str, dict[bytes, bytes]]]:
@@ -109,4 +110,10 @@ def _wake_from(fields: dict[bytes, bytes]) -> Wake:
     def words(name: bytes) -> tuple[str, ...]:
         return tuple(fields.get(name, b"").decode().split())
 
-    return Wake(words(b"batches"), words(b"ended"), words(b"cancelled"), words(b"adoptable"))
+    return Wake(
+        words(b"batches"),
+        words(b"ended"),
+        words(b"cancelled"),
+        words(b"adoptable"),
+        is_work_ready=fields.get(b"ready") != b"0",
+    )

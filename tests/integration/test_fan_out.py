@@ -1,6 +1,7 @@
 """Batches from CreateBatch to their end, over real sockets and scripted transcribers."""
 
 import asyncio
+import time
 from collections import Counter
 from contextlib import AsyncExitStack
 
@@ -17,6 +18,8 @@ from batchscribe.v1.batch_service_pb2 import (
     ListModelsRequest,
 )
 
+from gateway.dispatch import POLL_SECONDS
+from tests.redis_proxy import proxied
 from tests.running_gateway import METADATA, RunningGateway, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, failed, running, succeeded
 from tests.support import wait_until
@@ -283,3 +286,22 @@ async def test_models_seen_are_listed(redis_url: str) -> None:
     base, tiny = found.models
     assert (base.multilingual, base.loaded, base.is_default) == (True, False, False)
     assert (tiny.multilingual, tiny.loaded, tiny.is_default) == (False, True, True)
+
+
+async def test_an_idle_gateway_leaves_claims_to_its_poll(valkey: Valkey) -> None:
+    """With nothing to start no claim is made, however often transcribers say how they are."""
+    valkey.flush()
+    transcriber = ScriptedTranscriber()
+    async with (
+        proxied(valkey.path) as proxy,
+        running(transcriber),
+        running_gateway(proxy.url, [transcriber.address]) as gateway,
+    ):
+        await gateway.ended((await gateway.create(*urls(2))).batch_id)
+        claims, begun = proxy.seen["claim"], time.monotonic()
+        for _ in range(50):
+            told = transcriber.statuses
+            transcriber.offer(4)
+            await wait_until(lambda told=told: transcriber.statuses > told)
+        polls = (time.monotonic() - begun) / POLL_SECONDS
+    assert proxy.seen["claim"] - claims <= 2 * polls + 5

@@ -398,6 +398,46 @@ async def test_site_that_asks_to_wait_stops_its_items_only(store: BatchStore) ->
     assert wait == pytest.approx(60_000, abs=1000)
 
 
+async def test_a_suspect_lets_go_of_its_transcriber_when_its_site_asks_to_wait(
+    store: BatchStore,
+) -> None:
+    """A transcriber kept for a suspect serves others once the suspect's site has asked to wait."""
+    await store.create(USER, new_batch(total=1))
+    (same_site,) = await claim(store)
+    await suspected(store, 2, worker="w2")
+    assert await claim(store) == [], "reserved"
+    other = new_batch(total=1)
+    other.items[0][1].url = "http://other.test/"
+    await store.create(USER, other)
+    assert await released(store, same_site, Release.SITE)
+    assert [lease.request.url for lease in await claim(store, count=9)] == ["http://other.test/"]
+
+
+async def test_a_failure_before_any_stage_starts_the_batch(store: BatchStore) -> None:
+    """A batch whose first video fails before it was ever reported runs, and has a start time."""
+    batch_id = await store.create(USER, new_batch(total=1))
+    (lease,) = await claim(store)
+    assert await released(store, lease, Release.RETRY)
+    stored = await store.batch(USER, batch_id, with_items=False)
+    assert stored.batch.state == BatchState.BATCH_STATE_RUNNING
+    assert stored.batch.HasField("start_time")
+
+
+async def test_a_batch_that_is_being_cancelled_still_says_when_it_started(
+    store: BatchStore,
+) -> None:
+    """A video that is begun after the whole batch was to be cancelled gives it a start time."""
+    batch_id = await store.create(USER, new_batch(total=1))
+    (lease,) = await claim(store)
+    await store.cancel(USER, batch_id, [])
+    assert await begin(store, lease)
+    assert await states(store, batch_id) == ["CANCELLING", "TRANSCRIBING"]
+    assert await succeed(store, lease)
+    stored = await store.batch(USER, batch_id, with_items=False)
+    assert stored.batch.start_time.ToMilliseconds() <= stored.batch.end_time.ToMilliseconds()
+    assert stored.batch.HasField("start_time")
+
+
 async def test_overdue_batch_is_given_up(
     store: BatchStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,7 @@ class Batch:
     state: pb.BatchState.ValueType = pb.BATCH_STATE_PENDING
     round: int = 1
     is_cancelled: bool = False
+    has_started: bool = False
     turn: int | None = None
 
     @property
@@ -153,13 +154,14 @@ class Batch:
         return next((item for item in candidates if item.site not in waiting_sites), None)
 
     def start(self) -> None:
+        self.has_started = True
         if self.state == pb.BATCH_STATE_PENDING:
             self.state = pb.BATCH_STATE_RUNNING
 
     def requeue(self, item: Item, *, is_delayed: bool) -> None:
         item.queue = Queue.DELAYED if is_delayed else Queue.READY
         item.is_placed = is_delayed and self.is_serial
-        item.offered_to = ""
+        item.offered_to = item.alone_at = ""
 
     def offer(self, item: Item) -> None:
         item.queue, item.offered_to = Queue.DELAYED, item.address
@@ -211,7 +213,8 @@ class Batch:
     def retry(self) -> None:
         """Start a new round."""
         self.round += 1
-        self.state, self.is_cancelled = pb.BATCH_STATE_PENDING, False
+        self.state = pb.BATCH_STATE_PENDING
+        self.is_cancelled = self.has_started = False
         for item in self.items:
             if item.state in (FAILED, SKIPPED):
                 item.start_over()

@@ -87,6 +87,8 @@ class Model:
         """Judge and follow the answer to a claim, members in order."""
         adopted = self.adopt(address, answer)
         self.promote()
+        if count and len(self.leased_to(address)) < slots:
+            self.give_free(address)
         for member in answer[adopted:]:
             assert len(self.leased_to(address)) < slots, "it has no free slot"
             self.start(address, member)
@@ -113,6 +115,14 @@ class Model:
                 if item.queue is Queue.DUE:
                     batch.requeue(item, is_delayed=False)
         self.settle()
+
+    def give_free(self, address: str) -> None:
+        """Keep a transcriber no longer for a suspect whose site has asked to wait."""
+        kept_for = self.alone_at(address)
+        if kept_for and not kept_for.is_leased and kept_for.site in self.waiting_sites:
+            batch, _ = self.find(kept_for.member)
+            batch.requeue(kept_for, is_delayed=True)
+            self.settle()
 
     def start(self, address: str, member: str) -> None:
         """Judge and follow the start of an item."""
@@ -210,6 +220,7 @@ class Model:
     def fail(self, batch: Batch, item: Item, kind: Release) -> None:
         item.crashes += kind is Release.CRASH
         item.site_waits += kind is Release.SITE
+        batch.start()
         if item.crashes >= MAX_CRASHES or item.site_waits >= MAX_SITE_WAITS:
             item.count_attempt()
             batch.settle_item(item, FAILED)

@@ -54,6 +54,8 @@ async def check_batch(store: BatchStore, batch: Batch, watcher: Watcher) -> None
         assert item.HasField("next_attempt_time") == is_waiting
     assert counts_of(stored.tally) == counted(states)
     assert audio_of(stored.tally) == batch.audio
+    assert stored.batch.HasField("start_time") == batch.has_started
+    assert (stored.tally.started_ms > 0) == batch.has_started
     assert (stored.batch.state, stored.batch.round) == (batch.state, batch.round)
     assert (watcher.batch_state, watcher.round) == (batch.state, batch.round)
 

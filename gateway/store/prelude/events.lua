@@ -27,9 +27,11 @@ local function emit_batch(batch)
     'ended_ms', batch.ended_ms or '', 'expires_ms', batch.expires_ms or '')
 end
 
+-- A batch that is being cancelled may start too: its first item has been begun all the same.
 local function start_batch(batch)
-  if tonumber(batch.state) ~= BATCH_PENDING then return end
-  set(batch, {state = BATCH_RUNNING, started_ms = now})
+  if (batch.started_ms or '') ~= '' then return end
+  local is_pending = tonumber(batch.state) == BATCH_PENDING
+  set(batch, {state = is_pending and BATCH_RUNNING or batch.state, started_ms = now})
   emit_batch(batch)
 end
 
@@ -49,6 +51,13 @@ local function emit_item(batch, item)
   emit(batch, unpack(flat))
 end
 
+-- Whether an item may start now, or after its wait within a second.
+local function is_work_ready()
+  if redis.call('EXISTS', key('users')) == 1 then return true end
+  local first = redis.call('ZRANGE', key('delayed'), 0, 0, 'WITHSCORES')
+  return #first > 0 and tonumber(first[2]) < now + 1000
+end
+
 -- Tells every gateway what changed; called once, at the end of a transition.
 local function wake()
   local batches = {}
@@ -58,5 +67,6 @@ local function wake()
     'batches', table.concat(batches, ' '),
     'ended', table.concat(ended_items, ' '),
     'cancelled', table.concat(cancelled_items, ' '),
-    'adoptable', table.concat(adoptable, ' '))
+    'adoptable', table.concat(adoptable, ' '),
+    'ready', is_work_ready() and 1 or 0)
 end

@@ -26,8 +26,9 @@ local function move(batch, item, state)
   set(item, {state = state})
 end
 
--- An attempt counts once the transcriber has begun, or has answered.
-local function count_attempt(item)
+-- An attempt counts once the transcriber has begun, or has answered; with the first the batch starts.
+local function count_attempt(batch, item)
+  start_batch(batch)
   if item.attempt_epoch == item.epoch then return end
   set(item, {attempts = tonumber(item.attempts) + 1, attempt_epoch = item.epoch})
 end
