@@ -1,24 +1,32 @@
 """One POST to an address that a user chose: bounded in time and size, and never led elsewhere.
 
-The only place that dials such an address. Of an answer the status and ``Retry-After`` count; its
-body is not read.
+The only place where a gateway dials such an address, and only through the filter. Of an answer the
+status and ``Retry-After`` count; its body is not read.
 """
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 
+import httpcore2
 import httpx2
+import structlog
 
 from gateway.addresses import webhook_fault
+from servicekit.egress import Egress, Forbidden
+
+log = structlog.get_logger()
 
 # What a receiver's address can make of a connection, in words that tell nothing of our network.
 _FAILURES: Mapping[type[Exception], str] = {
+    Forbidden: "The address does not lead to the internet; only such receivers are told.",
     TimeoutError: "There was no answer in time.",
     ssl.SSLError: "No TLS connection could be made; is the receiver's certificate valid?",
+    OSError: "The address cannot be reached.",
     httpx2.ConnectError: "The address cannot be reached.",
     httpx2.TransportError: "The connection broke before there was an answer in HTTP.",
     httpx2.InvalidURL: "The address is not valid.",
@@ -37,11 +45,13 @@ class Answer:
 class WebhookClient:
     """Makes POSTs to the addresses of users; use it with ``async with``."""
 
-    def __init__(self, timeout_seconds: float, *, allow_http: bool) -> None:
+    def __init__(self, egress: Egress, timeout_seconds: float, *, allow_http: bool) -> None:
         self._timeout_seconds = timeout_seconds
         self._allow_http = allow_http
         # Proxies and passwords that the environment holds are not meant for addresses of users.
-        self._http = httpx2.AsyncClient(follow_redirects=False, timeout=None, trust_env=False)
+        self._http = httpx2.AsyncClient(
+            transport=_Transport(egress), follow_redirects=False, timeout=None, trust_env=False
+        )
 
     async def __aenter__(self) -> "WebhookClient":
         return self
@@ -61,7 +71,34 @@ class WebhookClient:
             ):
                 return _answer(response)
         except tuple(_FAILURES) as error:
+            if isinstance(error, Forbidden):
+                log.warning("an address was refused to a webhook", address=str(error))
             return Answer(error=_in_words(error))
+
+
+class _Transport(httpx2.AsyncHTTPTransport):
+    def __init__(self, egress: Egress) -> None:
+        # There is no parameter for what dials; the names for TLS and Host stay the receiver's.
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=ssl.create_default_context(), network_backend=_Network(egress)
+        )
+
+
+class _Network(httpcore2.AnyIOBackend):
+    """Connects to where the filter says that a name leads."""
+
+    def __init__(self, egress: Egress) -> None:
+        self._egress = egress
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        return await self._egress.dial(host, port, partial(super().connect_tcp, timeout=timeout))
 
 
 def _answer(response: httpx2.Response) -> Answer:

@@ -22,6 +22,7 @@ from gateway.store import BatchStore, Message, Outbox, SendResult
 from gateway.webhook_message import body_of, headers_of, new_secret
 from gateway.webhook_post import Answer, WebhookClient
 from servicekit import tasks
+from servicekit.egress import Egress
 
 log = structlog.get_logger()
 
@@ -74,9 +75,12 @@ def retry_delay(
 class WebhookSender:
     """Sends what falls due, a few messages at a time, whatever single receivers do."""
 
-    def __init__(self, store: BatchStore, outbox: Outbox, policy: SendPolicy) -> None:
+    def __init__(
+        self, store: BatchStore, outbox: Outbox, policy: SendPolicy, egress: Egress
+    ) -> None:
         self._store = store
         self._outbox = outbox
+        self._egress = egress
         self._policy = policy
         self._meter = ProgressMeter(LiveProgress())
         self._sending: dict[asyncio.Task[None], Message] = {}
@@ -86,7 +90,7 @@ class WebhookSender:
     async def run(self) -> None:
         """Send for ever; what is under way when this is cancelled is left to its lease."""
         async with WebhookClient(
-            self._policy.timeout_seconds, allow_http=self._policy.allow_http
+            self._egress, self._policy.timeout_seconds, allow_http=self._policy.allow_http
         ) as client:
             try:
                 while True:

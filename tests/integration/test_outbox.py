@@ -15,6 +15,7 @@ from gateway.ids import item_id, new_batch_id
 from gateway.store import BatchStore, NewBatch, Outbox, SendResult, connect
 from gateway.webhooks import SendPolicy, WebhookSender
 from servicekit import tasks
+from servicekit.egress import Egress, exemption
 from tests.support import wait_until
 from tests.webhook_receiver import never, receiving, status
 
@@ -56,7 +57,8 @@ async def stored(redis_url: str) -> AsyncIterator[Stored]:
 @asynccontextmanager
 async def sending(stored: Stored, policy: SendPolicy) -> AsyncIterator[None]:
     """Send while the context is open, and then stop without any ceremony."""
-    sender = asyncio.create_task(WebhookSender(stored.batches, stored.outbox, policy).run())
+    egress = Egress([exemption("127.0.0.1:*")])
+    sender = asyncio.create_task(WebhookSender(stored.batches, stored.outbox, policy, egress).run())
     yield
     await tasks.cancel([sender])
 
