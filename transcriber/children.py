@@ -1,185 +1,130 @@
-"""A child process from the outside: warm, asked over a socket, started again when it dies.
+"""A child that is always there: one process takes the jobs, and another follows it.
 
-A crash in native code costs the jobs that ran in that child, each of which fails with ChildDied,
-and nothing else.
+The next process takes over once it is warm, so that replacing one that is worn out delays nothing;
+only after a death do jobs wait for it.
 """
 
 import asyncio
-import itertools
-import os
-import signal
-import socket
-import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import structlog
 from batchscribe.transcriber.v1 import child_pb2
-from batchscribe.v1 import batch_pb2
 
-from transcriber import frames
+from transcriber.child_process import (
+    ChildDied,
+    ChildProcess,
+    Ending,
+    JobFailed,
+    JobHung,
+    Limits,
+    Listener,
+    Program,
+)
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0
-_ENDS = ("fetched", "loaded", "transcribed")
 
 log = structlog.get_logger()
 
-Listener = Callable[[child_pb2.ChildReply], None]
 
-
-class ChildDied(Exception):
-    """The process ended while it had the job."""
-
-
-class JobFailed(Exception):
-    """The child says that the job cannot be done."""
-
-    def __init__(self, error: batch_pb2.ItemError) -> None:
-        super().__init__(error.reason)
-        self.error = error
-
-
-@dataclass(frozen=True)
-class _Job:
-    done: "asyncio.Future[child_pb2.ChildReply]"
-    on_news: Listener
+class ChildUnavailable(Exception):
+    """No process could be started, for the reason that is the cause."""
 
 
 class Child:
-    """One child process of ``python -m module``. Not for use from several event loops."""
+    """Processes of one program, one after the other. Not for use from several event loops."""
 
-    def __init__(
-        self,
-        module: str,
-        setup: child_pb2.ChildRequest,
-        environment: Mapping[str, str],
-        on_state: Callable[[child_pb2.ChildState], None],
-    ) -> None:
-        self._module = module
-        self._setup = setup
-        self._environment = environment
-        self._on_state = on_state
-        self._numbers = itertools.count(1)
-        self._jobs: dict[int, _Job] = {}
-        self._up = asyncio.Event()
+    def __init__(self, program: Program, limits: Limits, on_change: Callable[[], None]) -> None:
+        self._program = program
+        self._limits = limits
+        self._on_change = on_change
+        self._process: ChildProcess | None = None
+        self._next: asyncio.Future[ChildProcess] = asyncio.get_running_loop().create_future()
+        self.is_able = False  # Between a death and the next start there is hope.
         self._pause_seconds = 0.0
-        self._process: asyncio.subprocess.Process | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._living: asyncio.Task[None] | None = None
+        self._supervising: asyncio.Task[None] | None = None
+        self._lives: set[asyncio.Task[None]] = set()
 
     @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+    def state(self) -> child_pb2.ChildState:
+        """What the process says that takes the jobs now."""
+        return self._process.state if self._process else child_pb2.ChildState()
 
     def start(self) -> None:
-        """Start the process and keep one running until ``stop``."""
-        self._living = asyncio.create_task(self._live(), name=self._module)
+        """Keep a process running until ``stop``."""
+        self._supervising = asyncio.create_task(self._supervise(), name=self._program.module)
 
     async def stop(self) -> None:
-        """Kill the process; its jobs fail with ChildDied."""
-        if self._living is not None:
-            self._living.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._living
+        """Kill the processes; their jobs fail with ChildDied."""
+        if self._supervising is not None:
+            ending = [self._supervising, *self._lives]
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
 
     async def ready(self) -> None:
-        """Return when the process is set up."""
-        await self._up.wait()
+        """Return when there is a process that takes jobs. Raises ChildUnavailable."""
+        await asyncio.shield(self._next)
 
     async def run(self, request: child_pb2.ChildRequest, on_news: Listener) -> child_pb2.ChildReply:
         """Return the reply that ends the job; those before it go to ``on_news``.
 
-        Cancelling the call cancels the job. Raises JobFailed, ChildDied.
+        Cancelling the call stops the job and waits until it has stopped. Raises JobFailed,
+        JobHung, ChildDied, ChildUnavailable.
         """
-        await self.ready()
-        request.job_id = next(self._numbers)
-        job = _Job(asyncio.get_running_loop().create_future(), on_news)
-        self._jobs[request.job_id] = job
-        self._send(request)
-        try:
-            return await job.done
-        finally:
-            del self._jobs[request.job_id]
-            if job.done.cancelled():
-                self._send(
-                    child_pb2.ChildRequest(job_id=request.job_id, cancel=child_pb2.CancelJob())
-                )
+        process = await asyncio.shield(self._next)
+        return await process.run(request, on_news)
 
-    async def _live(self) -> None:
+    async def _supervise(self) -> None:
         while True:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                process = await self._spawn(theirs)
+            process = ChildProcess(self._program, self._limits, self._on_change)
+            self._begin(process)
             try:
-                await self._listen(ours)
-            finally:
-                self._up.clear()
-                await _kill(process)
-                self._fail_jobs()
-            log.warning("child ended", module=self._module, exit_status=process.returncode)
-            await self._back_off()
+                await process.warm_up()
+            except (ChildDied, JobFailed, JobHung) as failure:
+                process.end(Ending.REPLACED)
+                self._fail(failure)
+                await asyncio.sleep(self._pause_seconds)
+            else:
+                self._promote(process)
+                await process.over.wait()
 
-    async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            self._module,
-            str(theirs.fileno()),
-            str(os.getpid()),
-            pass_fds=[theirs.fileno()],
-            stdin=asyncio.subprocess.DEVNULL,
-            env=self._environment,
-        )
-        return self._process
+    def _begin(self, process: ChildProcess) -> None:
+        life = asyncio.create_task(self._live(process))
+        self._lives.add(life)
+        life.add_done_callback(self._lives.discard)
 
-    async def _listen(self, ours: socket.socket) -> None:
-        reader, self._writer = await asyncio.open_unix_connection(sock=ours)
-        self._send(self._setup)
+    async def _live(self, process: ChildProcess) -> None:
         try:
-            while (body := await frames.read_frame(reader)) is not None:
-                self._take(child_pb2.ChildReply.FromString(body))
+            await process.live()
         finally:
-            self._writer.close()
+            if self._process is process:
+                self._process = None
+                self._next = asyncio.get_running_loop().create_future()
+                self._on_change()
 
-    def _take(self, reply: child_pb2.ChildReply) -> None:
-        kind = reply.WhichOneof("kind")
-        if kind == "state":
-            self._pause_seconds = 0.0
-            self._up.set()
-            self._on_state(reply.state)
-        # A job that was cancelled may still have a reply on its way.
-        elif (job := self._jobs.get(reply.job_id)) is None or job.done.done():
-            return
-        elif kind == "error":
-            job.done.set_exception(JobFailed(reply.error))
-        elif kind in _ENDS:
-            job.done.set_result(reply)
-        else:
-            job.on_news(reply)
+    def _promote(self, process: ChildProcess) -> None:
+        previous, self._process = self._process, process
+        self.is_able = True
+        self._pause_seconds = 0.0
+        if previous is not None:
+            previous.retire()
+            self._next = asyncio.get_running_loop().create_future()
+        self._next.set_result(process)
+        self._on_change()
 
-    def _send(self, request: child_pb2.ChildRequest) -> None:
-        # Nobody drains: the messages are small, and as many as there are slots.
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(frames.pack(request))
-
-    def _fail_jobs(self) -> None:
-        self._on_state(child_pb2.ChildState())
-        for job in self._jobs.values():
-            if not job.done.done():
-                job.done.set_exception(ChildDied(self._module))
-
-    async def _back_off(self) -> None:
-        await asyncio.sleep(self._pause_seconds)
+    def _fail(self, failure: Exception) -> None:
         self._pause_seconds = min(
             max(self._pause_seconds * 2, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS
         )
-
-
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    # Not process.kill(): it may reap the child before the loop's own watcher does.
-    with suppress(ProcessLookupError):
-        os.kill(process.pid, signal.SIGKILL)
-    await process.wait()
+        if self._process is not None:
+            return
+        if self.is_able:
+            log.error("child does not come back", module=self._program.module, why=str(failure))
+        self.is_able = False
+        unavailable = ChildUnavailable(self._program.module)
+        unavailable.__cause__ = failure
+        self._next.set_exception(unavailable)
+        self._next.exception()  # It may be that nobody waits.
+        self._next = asyncio.get_running_loop().create_future()
+        self._on_change()

@@ -128,6 +128,10 @@ FAILURES: Mapping[str, Failure] = {
         "The audio is longer than the {limit_seconds} s that are allowed.",
         "Cut it into shorter files.",
     ),
+    "CLIP_OUTSIDE_MEDIA": Failure(
+        "The clip starts after the end of the audio.",
+        "Choose a part that lies within the audio.",
+    ),
     "MEDIA_TOO_LARGE": Failure(
         "The file is larger than the {limit_bytes} bytes that are allowed.",
         "Give an audio-only version, or cut it into smaller files.",
@@ -149,6 +153,16 @@ FAILURES: Mapping[str, Failure] = {
     "OUT_OF_MEMORY": Failure(
         "The transcriber ran out of memory.",
         "It will be tried again; a smaller model needs less.",
+        retryable=True,
+    ),
+    "SOURCE_STALLED": Failure(
+        "Fetching the media got nowhere for {limit_seconds} s.",
+        "The site may be slow just now; it will be tried again.",
+        retryable=True,
+    ),
+    "WORKER_UNAVAILABLE": Failure(
+        "The transcriber cannot work just now: one of its processes does not start.",
+        "It will be tried again; the log of the transcriber says why.",
         retryable=True,
     ),
     "WORKER_CRASHED": Failure(

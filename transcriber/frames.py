@@ -1,6 +1,7 @@
 """Protobuf messages on a socket pair, each behind its length in four bytes, big-endian.
 
-The parent reads with asyncio, a child with a plain file; both end with None at end of file.
+The parent reads with asyncio, a child with a plain file; both end with None at end of file. A child
+that media has taken over may send anything: the parent believes no length beyond what is sent.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from typing import BinaryIO
 from google.protobuf.message import Message
 
 _LENGTH = struct.Struct(">I")
+_MOST_BYTES = 64 * 1024 * 1024  # A 10-hour transcript with words is 3.9 MiB.
 
 
 def pack(message: Message) -> bytes:
@@ -19,10 +21,10 @@ def pack(message: Message) -> bytes:
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
-    """Return the next body, or None once the other end has gone."""
+    """Return the next body, or None once the other end has gone or makes no sense."""
     try:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-        return await reader.readexactly(length)
+        return await reader.readexactly(length) if length <= _MOST_BYTES else None
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
 

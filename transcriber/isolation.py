@@ -2,7 +2,8 @@
 
 A child does several jobs at a time, and its exit does not say which of them it died of. So the jobs
 that were there run again, and one that has seen the child die twice runs alone: if the child dies
-of it then, nobody else can be to blame. Innocent neighbours lose time and nothing else.
+of it then, nobody else can be to blame. Innocent neighbours lose time and nothing else. A process
+that we replaced for reasons of our own counts for nobody.
 """
 
 import asyncio
@@ -11,7 +12,8 @@ from contextlib import asynccontextmanager
 
 from batchscribe.transcriber.v1 import child_pb2
 
-from transcriber.children import Child, ChildDied, Listener
+from transcriber.child_process import ChildDied, Ending, Listener
+from transcriber.children import Child
 
 SHARED_TRIES = 2
 
@@ -66,13 +68,14 @@ class IsolatedChild:
     async def run(self, request: child_pb2.ChildRequest, on_news: Listener) -> child_pb2.ChildReply:
         """Return the reply that ends the job, over deaths of the child that others caused.
 
-        Raises JobFailed, and ChildDied if the child died of this very job.
+        Raises what a child's ``run`` does; ChildDied only if the child died of this very job.
         """
-        for _ in range(SHARED_TRIES):
+        deaths = 0
+        while True:
             try:
-                async with self._room.shared():
+                async with self._room.alone() if deaths >= SHARED_TRIES else self._room.shared():
                     return await self._child.run(request, on_news)
-            except ChildDied:
-                continue
-        async with self._room.alone():
-            return await self._child.run(request, on_news)
+            except ChildDied as died:
+                deaths += died.ending is not Ending.REPLACED
+                if deaths > SHARED_TRIES:
+                    raise

@@ -1,7 +1,7 @@
 """A child process from the inside: jobs come in over one socket and run in threads.
 
 The child lives exactly as long as its parent: the kernel kills it when the parent dies, and the
-end of the socket ends it as well.
+end of the socket ends it as well. If memory runs out, the kernel takes the child first.
 """
 
 import ctypes
@@ -11,8 +11,10 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO
 
 from batchscribe.transcriber.v1 import child_pb2
@@ -22,6 +24,8 @@ from transcriber import failures, frames
 log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1  # From linux/prctl.h.
+_BEAT_SECONDS = 1.0
+_OOM_SCORE_ADJ = 500  # Of 1000; see proc(5).
 
 
 class JobCancelled(Exception):
@@ -54,21 +58,31 @@ class Job:
         self._line = line
         self._cancelled = threading.Event()
         self._when_cancelled: Callable[[], None] | None = None
+        self._spoken = time.monotonic()
 
     @property
     def cancelled(self) -> bool:
         return self._cancelled.is_set()
 
     def check(self) -> None:
-        """Raise JobCancelled if the parent has asked to stop."""
-        if self.cancelled:
-            raise JobCancelled
+        """Let the parent know that the job gets on; raise JobCancelled if it has asked to stop."""
+        self._stop_if_asked()
+        if time.monotonic() - self._spoken >= _BEAT_SECONDS:
+            self.send(child_pb2.ChildReply(beat=child_pb2.Beat()))
+
+    def announce_silence(self, seconds: float) -> None:
+        """Say that for so long a silence does not mean that the job hangs."""
+        self.send(child_pb2.ChildReply(beat=child_pb2.Beat(quiet_seconds=seconds)))
 
     def send(self, reply: child_pb2.ChildReply) -> None:
         """Tell the parent; raises JobCancelled once it has asked to stop."""
-        self.check()
-        reply.job_id = self.request.job_id
-        self._line.send(reply)
+        self._stop_if_asked()
+        self._say(reply)
+
+    def confirm_end(self) -> None:
+        """Tell a parent that has asked to stop that nothing of the job runs any more."""
+        if self.cancelled:
+            self._say(child_pb2.ChildReply(stopped=child_pb2.Stopped()))
 
     def when_cancelled(self, act: Callable[[], None]) -> None:
         """Have ``act`` called from another thread on cancel: to break a blocking read."""
@@ -80,6 +94,15 @@ class Job:
         self._cancelled.set()
         if self._when_cancelled is not None:
             self._when_cancelled()
+
+    def _stop_if_asked(self) -> None:
+        if self.cancelled:
+            raise JobCancelled
+
+    def _say(self, reply: child_pb2.ChildReply) -> None:
+        self._spoken = time.monotonic()
+        reply.job_id = self.request.job_id
+        self._line.send(reply)
 
 
 def serve(line: Line, work: Callable[[Job], None]) -> None:
@@ -104,14 +127,17 @@ def _run(job: Job, work: Callable[[Job], None], running: dict[int, Job]) -> None
     try:
         work(job)
     except Exception as error:
+        # What breaks because the job was cancelled is of no interest.
         with suppress(JobCancelled):
             _send_error(job, error)
     finally:
         del running[job.request.job_id]
+        job.confirm_end()
 
 
 def _send_error(job: Job, error: Exception) -> None:
-    job.check()
+    if job.cancelled:
+        return
     failure = failures.classify(error)
     if failure.reason == failures.INTERNAL:
         log.error("job failed for a reason that nobody foresaw", exc_info=error)
@@ -126,6 +152,8 @@ def begin() -> Line:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_ADJ))
     # Ctrl-C in a terminal reaches the whole group; the parent decides when we end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

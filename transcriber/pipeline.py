@@ -8,10 +8,11 @@ from pathlib import Path
 
 from batchscribe.transcriber.v1 import child_pb2
 from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
-from batchscribe.v1 import transcript_pb2
+from batchscribe.v1 import batch_pb2, transcript_pb2
 
 from transcriber import failures
-from transcriber.children import Child, ChildDied, JobFailed, Listener
+from transcriber.child_process import ChildDied, Ending, JobFailed, JobHung, Listener
+from transcriber.children import Child, ChildUnavailable
 from transcriber.isolation import IsolatedChild
 from transcriber.runner import Report
 from transcriber.scratch import Scratch
@@ -25,6 +26,11 @@ class Terms:
     models: Sequence[str]
     versions: Mapping[str, str]
     fetch_seconds: float
+    silence_seconds: float
+
+
+# What a job can end with that is about the video or about this transcriber.
+_ENDS = (JobFailed, ChildDied, ChildUnavailable)
 
 
 class Pipeline:
@@ -42,10 +48,8 @@ class Pipeline:
         """Return the transcript or what is wrong with the video; report on the way."""
         try:
             transcript = await self._transcript(request, report)
-        except JobFailed as failed:
-            return contract.TranscribeResponse(error=failed.error)
-        except ChildDied:
-            return contract.TranscribeResponse(error=failures.item_error("WORKER_CRASHED"))
+        except _ENDS as end:
+            return contract.TranscribeResponse(error=_error_of(end))
         return contract.TranscribeResponse(transcript=transcript)
 
     async def resolve(
@@ -55,10 +59,8 @@ class Pipeline:
         job = child_pb2.ResolveJob(url=request.url, limit=request.limit)
         try:
             reply = await self._ask_fetcher(child_pb2.ChildRequest(resolve=job), lambda news: None)
-        except JobFailed as failed:
-            return contract.ResolveSourceResponse(error=failed.error)
-        except ChildDied:
-            return contract.ResolveSourceResponse(error=failures.item_error("WORKER_CRASHED"))
+        except _ENDS as end:
+            return contract.ResolveSourceResponse(error=_error_of(end))
         return reply.resolved
 
     async def _transcript(
@@ -100,6 +102,9 @@ class Pipeline:
                 return await self._fetcher.run(request, on_news)
         except TimeoutError:
             raise _failed("SOURCE_TIMED_OUT", limit_seconds=int(limit_seconds)) from None
+        except JobHung:
+            silence_seconds = int(self._terms.silence_seconds)
+            raise _failed("SOURCE_STALLED", limit_seconds=silence_seconds) from None
 
     async def _recognize(
         self, request: contract.TranscribeRequest, fetched: child_pb2.Fetched, report: Report
@@ -133,6 +138,15 @@ class Pipeline:
         provenance.options.CopyFrom(request.options)
         provenance.timings.CopyFrom(fetched.timings)
         provenance.timings.transcribe.FromMilliseconds(int(transcribe_seconds * 1000))
+
+
+def _error_of(end: Exception) -> batch_pb2.ItemError:
+    if isinstance(end, JobFailed):
+        return end.error
+    if isinstance(end, ChildUnavailable):
+        return failures.item_error("WORKER_UNAVAILABLE")
+    too_large = isinstance(end, ChildDied) and end.ending is Ending.TOO_LARGE
+    return failures.item_error("OUT_OF_MEMORY" if too_large else "WORKER_CRASHED")
 
 
 def _failed(reason: str, **facts: object) -> JobFailed:

@@ -109,7 +109,7 @@ class TaskRunner:
     def _report(self, task: Task, part: contract.TaskStatus) -> None:
         if task.phase is not Phase.RUNNING:
             return
-        task.status.MergeFrom(part)
+        task.learn(part)
         if part.HasField("audio_processed"):
             self._watchers.progress()
         else:

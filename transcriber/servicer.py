@@ -49,10 +49,16 @@ class TranscriberServicer(contract_grpc.TranscriberServiceServicer):
         self._identity = identity
         self._offered = offered
         self._loaded: frozenset[str] = frozenset()
+        self._is_able = True
 
     def set_loaded(self, names: Sequence[str]) -> None:
         """Say which models are in memory now."""
         self._loaded = frozenset(names)
+        self._watchers.change()
+
+    def set_able(self, is_able: bool) -> None:
+        """Say whether work can be done; a transcriber that is not able offers no slots."""
+        self._is_able = is_able
         self._watchers.change()
 
     async def Transcribe(
@@ -101,6 +107,8 @@ class TranscriberServicer(contract_grpc.TranscriberServiceServicer):
             tasks=self._runner.statuses(),
         )
         now.MergeFrom(self._identity)
+        if not self._is_able:
+            now.slots = 0
         return now
 
 

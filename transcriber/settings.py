@@ -3,12 +3,16 @@
 import socket
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from servicekit.egress import WEB_PORTS, Exemption, exemption
+
+Exemptions = Annotated[tuple[Annotated[Exemption, BeforeValidator(exemption)], ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
+Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -26,7 +30,9 @@ class Settings(BaseSettings):
     model_dir: Path = Field(Path("models"), description="Where models are looked for and kept.")
     models: Names = Field(("base",), min_length=1, description="Models offered, by name or path.")
     preload: Names = Field((), description="Models loaded at the start; the first one by default.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto, cpu or cuda.")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:1."
+    )
     compute_type: str = Field(
         "", description="CTranslate2 compute type; empty: int8 on cpu, float16 on cuda."
     )
@@ -46,15 +52,38 @@ class Settings(BaseSettings):
     fetch_timeout_seconds: float = Field(
         3600, gt=0, description="Longest time for fetching and decoding one video."
     )
+    silence_seconds: float = Field(
+        300, gt=0, description="A child process that shows no sign of life so long hangs."
+    )
+    cancel_grace_seconds: float = Field(
+        20, ge=0, description="Time for a cancelled video to stop before its child is killed."
+    )
+    recycle_videos: int = Field(
+        1000, ge=1, description="A child process is replaced after so many videos."
+    )
+    engine_growth_bytes: int = Field(
+        8 * 1024**3,
+        gt=0,
+        description="The engine is replaced once it has grown by so much, killed at twice that.",
+    )
+    fetch_growth_bytes: int = Field(
+        1024**3, gt=0, description="The same for the process that fetches and decodes."
+    )
     cookies_file: Path | None = Field(None, description="Cookies for yt-dlp, Netscape format.")
     proxy: str = Field("", description="Upstream proxy for fetching, as a URL.")
+    egress_ports: Ports = Field(WEB_PORTS, description="Ports that media may be fetched from.")
+    egress_allow: Exemptions = Field(
+        (),
+        description="Sources of media that are not on the internet, as host:port or "
+        "network:port; IPv6 in brackets, port * for any.",
+    )
     drain_grace_seconds: float = Field(
         30, ge=0, description="Time for running videos to end on SIGTERM."
     )
     reflection: bool = Field(True, description="Serve gRPC reflection, for grpcurl and buf curl.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
-    @field_validator("models", "preload", mode="before")
+    @field_validator("models", "preload", "egress_ports", "egress_allow", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -61,6 +61,20 @@ class Task:
     def epoch(self) -> int:
         return self.status.epoch
 
+    def learn(self, part: contract.TaskStatus) -> None:
+        """Take what ``part`` says; audio that was done stays so, though it be done again."""
+        done = max(_done(self.status), _done(part))
+        if part.HasField("audio_duration"):
+            # Merging would keep what the new one has as zero.
+            self.status.ClearField("audio_duration")
+        self.status.MergeFrom(part)
+        if done:
+            self.status.audio_processed.FromNanoseconds(done)
+
+
+def _done(status: contract.TaskStatus) -> int:
+    return status.audio_processed.ToNanoseconds()
+
 
 @dataclass(frozen=True)
 class Admission:
