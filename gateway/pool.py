@@ -76,7 +76,7 @@ class TranscriberPool:
     """Follows every transcriber behind ``addresses``; ``run`` never ends by itself."""
 
     def __init__(self, addresses: Sequence[str], on_status: Listener) -> None:
-        self._addresses = addresses
+        self._found: dict[str, frozenset[str]] = dict.fromkeys(addresses, frozenset())
         self._on_status = on_status
         self._members: dict[str, Transcriber] = {}
         self._followers: dict[str, asyncio.Task[None]] = {}
@@ -105,20 +105,29 @@ class TranscriberPool:
     async def run(self) -> None:
         try:
             while True:
-                await self._follow_exactly(await _resolve(self._addresses))
+                await asyncio.gather(*(self._resolve(name) for name in self._found))
+                await self._follow_exactly(frozenset().union(*self._found.values()))
                 await asyncio.sleep(RESOLVE_SECONDS)
         finally:
-            await self._follow_exactly(frozenset())
+            for address in tuple(self._members):
+                await self._leave(address)
+
+    async def _resolve(self, name: str) -> None:
+        try:
+            self._found[name] = await _addresses_behind(name)
+        except (OSError, UnicodeError) as error:
+            # Those known before stay: an outage of DNS must not end the calls that run, and a
+            # transcriber that is gone is known by its silence.
+            log.warning("cannot resolve transcriber", address=name, error=str(error))
 
     async def _follow_exactly(self, addresses: frozenset[str]) -> None:
         for address in addresses - self._members.keys():
             member = self._members[address] = Transcriber(address)
             self._followers[address] = asyncio.create_task(self._follow(member))
         for address in self._members.keys() - addresses:
-            # A name may vanish from DNS while its transcriber finishes: its calls go on.
-            if addresses and self._members[address].calls:
-                continue
-            await self._leave(address)
+            # An address may vanish from DNS while its transcriber finishes: its calls go on.
+            if not self._members[address].calls:
+                await self._leave(address)
 
     async def _leave(self, address: str) -> None:
         await tasks.cancel([self._followers.pop(address)])
@@ -159,19 +168,11 @@ def _brief(error: grpc.aio.AioRpcError | TimeoutError) -> str:
     return error.code().name if isinstance(error, grpc.aio.AioRpcError) else "silent"
 
 
-async def _resolve(addresses: Sequence[str]) -> frozenset[str]:
-    """Return every ip:port behind the host names; a name that cannot be resolved gives none."""
-    loop = asyncio.get_running_loop()
-    found: set[str] = set()
-    for address in addresses:
-        host, _, port = address.rpartition(":")
-        try:
-            infos = await loop.getaddrinfo(host, int(port), type=1)
-        except OSError as error:
-            log.warning("cannot resolve transcriber", address=address, error=str(error))
-            continue
-        found |= {_join(str(info[4][0]), int(port)) for info in infos}
-    return frozenset(found)
+async def _addresses_behind(name: str) -> frozenset[str]:
+    """Return every ip:port behind ``host:port``. Raises OSError, UnicodeError."""
+    host, _, port = name.rpartition(":")
+    infos = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), int(port), type=1)
+    return frozenset(_join(str(info[4][0]), int(port)) for info in infos)
 
 
 def _join(host: str, port: int) -> str:

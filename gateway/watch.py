@@ -85,23 +85,27 @@ class Watches:
         self, watch: "_Watch", user: str, woken: asyncio.Event
     ) -> AsyncIterator[WatchBatchResponse]:
         opened = looked = time.monotonic()
+        sign_due = opened + PROGRESS_SECONDS
         woken.set()
         while not watch.has_ended:
+            now = time.monotonic()
             if self._is_draining:
                 raise Draining
-            if time.monotonic() - opened > self._times.max_seconds:
+            if now - opened > self._times.max_seconds:
                 raise WatchExpired
-            if woken.is_set() or time.monotonic() - looked > POLL_SECONDS:
+            # Progress comes first: in a busy batch there is always something to read.
+            if now >= sign_due:
+                sign_due = now + PROGRESS_SECONDS
+                live = self._live.of_batch(watch.batch_id)
+                if sign := watch.sign_of_life(live, self._times.heartbeat_seconds):
+                    yield sign
+            elif woken.is_set() or now - looked > POLL_SECONDS:
                 woken.clear()
-                looked = time.monotonic()
+                looked = now
                 async for response in self._read_on(watch, user):
                     yield response
-            elif sign := watch.sign_of_life(
-                self._live.of_batch(watch.batch_id), self._times.heartbeat_seconds
-            ):
-                yield sign
-            if not watch.has_ended:
-                await _wait(woken, PROGRESS_SECONDS)
+            else:
+                await _wait(woken, sign_due - now)
 
     async def _read_on(self, watch: "_Watch", user: str) -> AsyncIterator[WatchBatchResponse]:
         while True:
@@ -111,8 +115,11 @@ class Watches:
             if len(events) < PAGE:
                 break
         if not events and not watch.has_ended:
-            # Woken for nothing: a deleted batch has no log. This raises NotFound then.
-            await self._store.batch(user, watch.batch_id, with_items=False)
+            # Woken for nothing: a deleted batch has no log, so this raises NotFound. One that Redis
+            # has lost the end of must be watched anew, before its revisions are used again.
+            stored = await self._store.batch(user, watch.batch_id, with_items=False)
+            if watch.revision > stored.batch.revision:
+                raise RevisionAhead(watch.revision, stored.batch.revision)
 
 
 class _Watch:

@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import grpc
 import pytest
+import redis.asyncio
 from batchscribe.transcriber.v1.transcriber_service_pb2 import (
     TaskStage,
     TranscribeRequest,
@@ -13,6 +16,7 @@ from batchscribe.transcriber.v1.transcriber_service_pb2 import (
 from batchscribe.v1.batch_pb2 import BatchOptions, BatchState
 from batchscribe.v1.batch_service_pb2 import WatchBatchRequest, WatchBatchResponse
 
+from gateway.store import keys
 from servicekit.status import reason_of
 from tests.running_gateway import METADATA, RunningGateway, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded
@@ -97,6 +101,33 @@ async def test_revision_ahead_is_out_of_range(redis_url: str) -> None:
     assert reason_of(caught.value) == "REVISION_AHEAD"
 
 
+async def test_watch_learns_that_redis_lost_its_revisions(redis_url: str) -> None:
+    """A watcher that knows more than Redis after a failover is told to begin anew, at once."""
+    client: Any = redis.asyncio.Redis.from_url(redis_url)
+    gate = asyncio.Event()
+
+    async def wait(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
+        return await held(gate)
+
+    async with (
+        running(ScriptedTranscriber(wait)) as transcriber,
+        running_gateway(redis_url, [transcriber.address]) as gateway,
+    ):
+        batch = await gateway.create("http://x/1")
+        watch = gateway.watch(batch.batch_id)
+        async for response in watch:
+            if response.progress.fetching:
+                break
+        await client.hset(keys.key("batch", "local", batch.batch_id), "revision", batch.revision)
+        await client.xtrim(keys.key("events", "local", batch.batch_id), maxlen=batch.revision)
+        await client.xadd(keys.key("wake"), {"batches": f"local/{batch.batch_id}"})
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await anext(watch)
+        gate.set()
+    await client.aclose()
+    assert reason_of(caught.value) == "REVISION_AHEAD"
+
+
 async def test_progress_comes_while_an_item_runs(redis_url: str) -> None:
     """What a transcriber reports reaches the watcher as progress that never falls."""
     gate = asyncio.Event()
@@ -121,6 +152,37 @@ async def test_progress_comes_while_an_item_runs(redis_url: str) -> None:
                 gate.set()
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
+
+
+async def test_progress_comes_once_a_second_with_all_that_moved(redis_url: str) -> None:
+    """However often transcribers report, and though other items end all the time."""
+    arrivals: list[float] = []
+
+    async def busily(me: ScriptedTranscriber, request: TranscribeRequest) -> TranscribeResponse:
+        if "long" not in request.url:
+            await asyncio.sleep(0.1)
+            return succeeded()
+        heard = 0.0
+        while len(arrivals) < 3:
+            heard += 0.1
+            me.report(request, TaskStage.TASK_STAGE_TRANSCRIBING, heard, 100)
+            await asyncio.sleep(0.05)
+        return succeeded()
+
+    async with (
+        running(ScriptedTranscriber(busily)) as transcriber,
+        running_gateway(redis_url, [transcriber.address], max_videos_per_batch=100) as gateway,
+    ):
+        urls = ["http://x/long1", "http://x/long2", *(f"http://x/{n}" for n in range(60))]
+        batch = await gateway.create(*urls, options=BatchOptions(max_concurrent=4))
+        async for response in gateway.watch(batch.batch_id):
+            if response.HasField("progress_update"):
+                arrivals.append(asyncio.get_running_loop().time())
+                assert {item.index for item in response.progress_update.items} >= {0, 1}
+            if len(arrivals) == 3:
+                break
+    pauses = [later - earlier for earlier, later in pairwise(arrivals)]
+    assert all(0.9 < pause < 1.6 for pause in pauses), pauses
 
 
 async def test_quiet_watch_beats(redis_url: str) -> None:
