@@ -1,14 +1,26 @@
 """Which addresses a user may hand in, by their text alone.
 
-Where a name leads is decided later, by whoever dials it: here nothing is looked up.
+A courtesy: what can never be right is refused before it costs an attempt. Where a name leads is
+decided when it is dialled, by the filter; here nothing is looked up.
 """
 
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from urllib.parse import SplitResult, urlsplit
 
 MAX_URL_LENGTH = 2048
 
 # yt-dlp takes what follows this mark as orders to its extractors.
 _SMUGGLE_MARK = "#__youtubedl_smuggle"
+
+# Of the ports below, other services than the web live behind all but its own two.
+_SERVICE_PORTS = 1024
+_WEB_PORTS = (80, 443)
+
+_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
+_MAX_NAME_LENGTH = 253
+# Resolvers read 2130706433, 0x7f.1 and 127.1 as addresses: a last part like these makes one.
+_NUMBER = re.compile(r"(?:.*\.)?(?:\d+|0x[0-9a-f]*)\.?")
 
 
 def url_fault(url: str) -> tuple[str, str] | None:
@@ -40,7 +52,23 @@ def _part_fault(parts: SplitResult | None) -> tuple[str, str] | None:
         return "URL_NOT_ALLOWED", "An address must not contain a user name or a password."
     if not parts.hostname:
         return "URL_MALFORMED", "The address names no host."
+    if parts.port is not None and parts.port < _SERVICE_PORTS and parts.port not in _WEB_PORTS:
+        return "URL_PORT_NOT_ALLOWED", f"Port {parts.port} is not one of the web's."
+    if not _is_host(parts.hostname):
+        return "URL_MALFORMED", "The host is no name, no IPv4 address in four numbers and no IPv6."
     return None
+
+
+def _is_host(host: str) -> bool:
+    try:
+        if ":" in host:
+            return IPv6Address(host).scope_id is None
+        name = host.encode("idna").decode()
+        if _NUMBER.fullmatch(name):
+            return bool(IPv4Address(name))
+    except (AddressValueError, UnicodeError):
+        return False
+    return _NAME.fullmatch(name) is not None and len(name) <= _MAX_NAME_LENGTH
 
 
 def _split(url: str) -> SplitResult | None:

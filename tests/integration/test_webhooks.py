@@ -179,7 +179,7 @@ async def test_a_huge_reply_is_not_read(redis_url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "error"),
     [
-        ("http://127.0.0.1:1/", "The address cannot be reached."),
+        ("http://127.0.0.1:1024/", "The address cannot be reached."),
         ("http://☃.test/", "The address is not valid."),
     ],
 )
