@@ -369,6 +369,8 @@ class BatchOptions(_message.Message):
     RETRY_POLICY_FIELD_NUMBER: _builtins.int
     DEFAULTS_FIELD_NUMBER: _builtins.int
     ITEM_TIMEOUT_FIELD_NUMBER: _builtins.int
+    EXPAND_PLAYLISTS_FIELD_NUMBER: _builtins.int
+    REUSE_RESULTS_FIELD_NUMBER: _builtins.int
     parallel: _builtins.bool
     """Run several videos at a time. Unset means true. False runs one at a time in the order given,
     whatever `max_concurrent` says.
@@ -383,6 +385,16 @@ class BatchOptions(_message.Message):
     """Address that is told when the batch has ended: https (http only where the operator allows it),
     at most 2048 characters. The message is signed after Standard Webhooks and comes at least once,
     always under the same `webhook-id`.
+    """
+    expand_playlists: _builtins.bool
+    """Take playlists, channels and feeds apart: each of their videos becomes an item of its own, in the
+    order of the site, as many as the batch may have. Without it such an address fails with
+    PLAYLIST_NOT_ALLOWED.
+    """
+    reuse_results: _builtins.bool
+    """Take the transcript of an earlier video of yours where address, language, model and options are the
+    same: its item is SUCCEEDED at once, names its source in `reused_from`, and counts against no quota.
+    It keeps its own copy, whatever becomes of the source.
     """
     @_builtins.property
     def retry_policy(self) -> Global___RetryPolicy:
@@ -406,10 +418,12 @@ class BatchOptions(_message.Message):
         retry_policy: Global___RetryPolicy | None = ...,
         defaults: Global___TranscribeOptions | None = ...,
         item_timeout: _duration_pb2.Duration | None = ...,
+        expand_playlists: _builtins.bool = ...,
+        reuse_results: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_continue_on_error", b"_continue_on_error", "_parallel", b"_parallel", "continue_on_error", b"continue_on_error", "defaults", b"defaults", "item_timeout", b"item_timeout", "parallel", b"parallel", "retry_policy", b"retry_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_continue_on_error", b"_continue_on_error", "_parallel", b"_parallel", "continue_on_error", b"continue_on_error", "defaults", b"defaults", "item_timeout", b"item_timeout", "max_concurrent", b"max_concurrent", "notify_webhook", b"notify_webhook", "parallel", b"parallel", "retry_policy", b"retry_policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_continue_on_error", b"_continue_on_error", "_parallel", b"_parallel", "continue_on_error", b"continue_on_error", "defaults", b"defaults", "expand_playlists", b"expand_playlists", "item_timeout", b"item_timeout", "max_concurrent", b"max_concurrent", "notify_webhook", b"notify_webhook", "parallel", b"parallel", "retry_policy", b"retry_policy", "reuse_results", b"reuse_results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__continue_on_error: _TypeAlias = _typing.Literal["continue_on_error"]  # noqa: Y015
     _WhichOneofArgType__continue_on_error: _TypeAlias = _typing.Literal["_continue_on_error", b"_continue_on_error"]  # noqa: Y015
@@ -542,7 +556,8 @@ class Batch(_message.Message):
     @_builtins.property
     def estimated_end_time(self) -> _timestamp_pb2.Timestamp:
         """When it will probably end: the audio that is left over the batch's measured rate. Unset before
-        one item has ended, and after the end; never a guess without a measurement.
+        one item has ended, while an item is unresolved, and after the end; never a guess without a
+        measurement.
         """
 
     @_builtins.property
@@ -551,7 +566,9 @@ class Batch(_message.Message):
 
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchItem]:
-        """All items in the order given; only where the RPC or its `view` says so."""
+        """All items in the order given, the videos of a playlist in its place; only where the RPC or its
+        `view` says so.
+        """
 
     def __init__(
         self,
@@ -600,6 +617,7 @@ class BatchProgress(_message.Message):
     AUDIO_TOTAL_FIELD_NUMBER: _builtins.int
     AUDIO_TOTAL_ESTIMATED_FIELD_NUMBER: _builtins.int
     REALTIME_FACTOR_FIELD_NUMBER: _builtins.int
+    UNRESOLVED_FIELD_NUMBER: _builtins.int
     total: _builtins.int
     """Number of items. The eight counts below always sum to it."""
     pending: _builtins.int
@@ -626,6 +644,10 @@ class BatchProgress(_message.Message):
     """True while `audio_total` contains at least one such estimate."""
     realtime_factor: _builtins.float
     """Seconds of audio done per second, over the last minutes. Unset before it was measured."""
+    unresolved: _builtins.int
+    """Items that have not ended and may still turn out to be playlists: `total` grows with each that
+    does. Always 0 without `expand_playlists`.
+    """
     @_builtins.property
     def audio_processed(self) -> _duration_pb2.Duration:
         """Audio done so far."""
@@ -651,10 +673,11 @@ class BatchProgress(_message.Message):
         audio_total: _duration_pb2.Duration | None = ...,
         audio_total_estimated: _builtins.bool = ...,
         realtime_factor: _builtins.float | None = ...,
+        unresolved: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_realtime_factor", b"_realtime_factor", "audio_processed", b"audio_processed", "audio_total", b"audio_total", "realtime_factor", b"realtime_factor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_realtime_factor", b"_realtime_factor", "audio_processed", b"audio_processed", "audio_total", b"audio_total", "audio_total_estimated", b"audio_total_estimated", "cancelled", b"cancelled", "failed", b"failed", "fetching", b"fetching", "fraction", b"fraction", "pending", b"pending", "realtime_factor", b"realtime_factor", "skipped", b"skipped", "succeeded", b"succeeded", "total", b"total", "transcribing", b"transcribing", "waiting_retry", b"waiting_retry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_realtime_factor", b"_realtime_factor", "audio_processed", b"audio_processed", "audio_total", b"audio_total", "audio_total_estimated", b"audio_total_estimated", "cancelled", b"cancelled", "failed", b"failed", "fetching", b"fetching", "fraction", b"fraction", "pending", b"pending", "realtime_factor", b"realtime_factor", "skipped", b"skipped", "succeeded", b"succeeded", "total", b"total", "transcribing", b"transcribing", "unresolved", b"unresolved", "waiting_retry", b"waiting_retry"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__realtime_factor: _TypeAlias = _typing.Literal["realtime_factor"]  # noqa: Y015
     _WhichOneofArgType__realtime_factor: _TypeAlias = _typing.Literal["_realtime_factor", b"_realtime_factor"]  # noqa: Y015
@@ -688,14 +711,17 @@ class BatchItem(_message.Message):
     TRANSCRIPTION_ID_FIELD_NUMBER: _builtins.int
     WORKER_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    REUSED_FROM_FIELD_NUMBER: _builtins.int
+    PLAYLIST_FIELD_NUMBER: _builtins.int
+    UNRESOLVED_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """Unique id of the item."""
     index: _builtins.int
-    """Place in the request, from 0."""
+    """Place in the request, from 0; the videos of a playlist share that of the playlist."""
     custom_id: _builtins.str
-    """The key given in the request."""
+    """The key given in the request; the videos of a playlist share that of the playlist."""
     url: _builtins.str
-    """The address given in the request."""
+    """The address given in the request; of a video found in a playlist, its own."""
     state: Global___ItemState.ValueType
     """Where the item stands."""
     title: _builtins.str
@@ -716,6 +742,14 @@ class BatchItem(_message.Message):
     """"trans_" and hexadecimal digits, for GetTranscript and ExportTranscript; set in SUCCEEDED."""
     worker: _builtins.str
     """Name of the transcriber at work, or the last one."""
+    reused_from: _builtins.str
+    """The earlier item whose transcript this one took over, see `BatchOptions.reuse_results`; empty if it
+    was transcribed.
+    """
+    unresolved: _builtins.bool
+    """The address has not been looked at yet and may be a playlist; see `expand_playlists`. A playlist's
+    item becomes its first video, the others are new items.
+    """
     @_builtins.property
     def audio_duration(self) -> _duration_pb2.Duration:
         """Length of the audio; unset until known."""
@@ -744,7 +778,11 @@ class BatchItem(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ItemWarning]:
-        """What the user should know about a transcript that succeeded."""
+        """What the user should know, most of all about a transcript that succeeded."""
+
+    @_builtins.property
+    def playlist(self) -> Global___PlaylistPlace:
+        """Which playlist the video was found in; unset if the request named the video itself."""
 
     def __init__(
         self,
@@ -769,16 +807,49 @@ class BatchItem(_message.Message):
         transcription_id: _builtins.str = ...,
         worker: _builtins.str = ...,
         warnings: _abc.Iterable[Global___ItemWarning] | None = ...,
+        reused_from: _builtins.str = ...,
+        playlist: Global___PlaylistPlace | None = ...,
+        unresolved: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "audio_duration", b"audio_duration", "end_time", b"end_time", "error", b"error", "language_probability", b"language_probability", "next_attempt_time", b"next_attempt_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "audio_duration", b"audio_duration", "end_time", b"end_time", "error", b"error", "language_probability", b"language_probability", "next_attempt_time", b"next_attempt_time", "playlist", b"playlist", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "attempt_count", b"attempt_count", "attempts", b"attempts", "audio_duration", b"audio_duration", "custom_id", b"custom_id", "detected_language_code", b"detected_language_code", "end_time", b"end_time", "error", b"error", "index", b"index", "item_id", b"item_id", "language", b"language", "language_probability", b"language_probability", "model", b"model", "next_attempt_time", b"next_attempt_time", "start_time", b"start_time", "state", b"state", "title", b"title", "transcription_id", b"transcription_id", "url", b"url", "warnings", b"warnings", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "attempt_count", b"attempt_count", "attempts", b"attempts", "audio_duration", b"audio_duration", "custom_id", b"custom_id", "detected_language_code", b"detected_language_code", "end_time", b"end_time", "error", b"error", "index", b"index", "item_id", b"item_id", "language", b"language", "language_probability", b"language_probability", "model", b"model", "next_attempt_time", b"next_attempt_time", "playlist", b"playlist", "reused_from", b"reused_from", "start_time", b"start_time", "state", b"state", "title", b"title", "transcription_id", b"transcription_id", "unresolved", b"unresolved", "url", b"url", "warnings", b"warnings", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__language_probability: _TypeAlias = _typing.Literal["language_probability"]  # noqa: Y015
     _WhichOneofArgType__language_probability: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__language_probability) -> _WhichOneofReturnType__language_probability | None: ...
 
 Global___BatchItem: _TypeAlias = BatchItem  # noqa: Y015
+
+@_typing.final
+class PlaylistPlace(_message.Message):
+    """Where a video was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """The address of the playlist, as given in the request."""
+    title: _builtins.str
+    """Title of the playlist; empty if it has none. Written by strangers."""
+    place: _builtins.int
+    """Place in the playlist, from 1. Items sort by `index`, then by this."""
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        title: _builtins.str = ...,
+        place: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["place", b"place", "title", b"title", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaylistPlace: _TypeAlias = PlaylistPlace  # noqa: Y015
 
 @_typing.final
 class Attempt(_message.Message):
@@ -886,14 +957,16 @@ Global___ItemError: _TypeAlias = ItemError  # noqa: Y015
 
 @_typing.final
 class ItemWarning(_message.Message):
-    """Something to know about an item that succeeded."""
+    """Something to know about an item, most of all about its transcript."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Fixed upper-case word for programs, such as "ENGLISH_ASSUMED" or "MEDIA_DAMAGED"."""
+    """Fixed upper-case word for programs, such as "ENGLISH_ASSUMED", "MEDIA_DAMAGED" or
+    "PLAYLIST_CUT".
+    """
     message: _builtins.str
     """A sentence for people."""
     def __init__(
