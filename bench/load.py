@@ -13,7 +13,7 @@ from batchscribe.v1.batch_service_pb2 import (
 )
 from batchscribe.v1.batch_service_pb2_grpc import BatchServiceStub
 
-KEY = "bs_bench_key"
+KEY = "bs_bench_0123456789abcdef0123456789abcdef"
 METADATA = (("authorization", f"Bearer {KEY}"),)
 MAX_CONCURRENT = 10
 _CREATES_AT_A_TIME = 8

@@ -9,6 +9,7 @@ from gateway.server import Server
 from gateway.settings import Settings
 from gateway.store import SchemaTooNew
 from servicekit import logs
+from servicekit.settings import problems
 
 
 async def _run(settings: Settings) -> None:
@@ -19,9 +20,7 @@ def main() -> None:
     try:
         settings = Settings()
     except ValidationError as error:
-        sys.exit(f"gateway: {error}")
-    if not settings.key():
-        sys.exit("gateway: set GATEWAY_API_KEY or GATEWAY_API_KEY_FILE to the key callers present.")
+        sys.exit(problems(Settings, error))
     logs.set_up(settings.log_level)
     try:
         uvloop.run(_run(settings))

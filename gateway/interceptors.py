@@ -6,35 +6,52 @@ from typing import Any, TypeAlias
 import grpc
 import structlog
 
-from gateway.access import StaticKey, current_caller
+from gateway.access import Caller, KeyRing, current_caller
 from gateway.errors import GatewayError, to_status
+from gateway.open_streams import OpenStreams
 from servicekit import status
 
 log = structlog.get_logger()
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 Find = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
+Unary: TypeAlias = Callable[[Any, status.Context], Awaitable[Any]]
+Stream: TypeAlias = Callable[[Any, status.Context], AsyncIterator[Any]]
 
 
 class Authenticate(grpc.aio.ServerInterceptor):
-    """Lets a call of ``services`` in only with a known key, and sets ``current_caller``."""
+    """Lets a call of ``services`` in only with a good key, and sets ``current_caller``."""
 
-    def __init__(self, keys: StaticKey, services: frozenset[str]) -> None:
+    def __init__(self, keys: KeyRing, streams: OpenStreams, services: frozenset[str]) -> None:
         self._keys = keys
+        self._streams = streams
         self._services = services
 
     async def intercept_service(
         self, continuation: Find, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler:
-        service = handler_call_details.method.split("/")[1]
-        if service in self._services:
-            metadata = dict(handler_call_details.invocation_metadata)
-            header = metadata.get("authorization")
-            try:
-                current_caller.set(self._keys.caller_of(str(header) if header else None))
-            except GatewayError as error:
-                return _refusal(error)
-        return await continuation(handler_call_details)
+        if handler_call_details.method.split("/")[1] not in self._services:
+            return await continuation(handler_call_details)
+        metadata = handler_call_details.invocation_metadata
+        headers = [str(value) for name, value in metadata if name == "authorization"]
+        try:
+            caller = await self._keys.caller_of(headers)
+        except GatewayError as error:
+            return _refusal(error)
+        current_caller.set(caller)
+        return self._watched_over(await continuation(handler_call_details), caller)
+
+    def _watched_over(self, handler: Handler, caller: Caller) -> Handler:
+        if handler is None or not handler.unary_stream:
+            return handler
+        behaviour: Stream = handler.unary_stream
+
+        async def call(request: Any, context: status.Context) -> AsyncIterator[Any]:
+            self._streams.add(caller.key_id, context)
+            async for response in behaviour(request, context):
+                yield response
+
+        return _like(handler, call)
 
 
 class TranslateErrors(grpc.aio.ServerInterceptor):
@@ -52,11 +69,13 @@ class TranslateErrors(grpc.aio.ServerInterceptor):
                 handler.request_deserializer,
                 handler.response_serializer,
             )
-        return grpc.unary_stream_rpc_method_handler(
-            _guarded_stream(handler.unary_stream, handler_call_details.method),
-            handler.request_deserializer,
-            handler.response_serializer,
-        )
+        return _like(handler, _guarded_stream(handler.unary_stream, handler_call_details.method))
+
+
+def _like(handler: Any, behaviour: Stream) -> Handler:
+    return grpc.unary_stream_rpc_method_handler(
+        behaviour, handler.request_deserializer, handler.response_serializer
+    )
 
 
 def _refusal(error: GatewayError) -> Handler:
@@ -66,7 +85,7 @@ def _refusal(error: GatewayError) -> Handler:
     return grpc.unary_unary_rpc_method_handler(refuse)
 
 
-def _guarded(behaviour: Any, method: str) -> Callable[[Any, status.Context], Awaitable[Any]]:
+def _guarded(behaviour: Unary, method: str) -> Unary:
     async def call(request: Any, context: status.Context) -> Any:
         try:
             return await behaviour(request, context)
@@ -76,9 +95,7 @@ def _guarded(behaviour: Any, method: str) -> Callable[[Any, status.Context], Awa
     return call
 
 
-def _guarded_stream(
-    behaviour: Any, method: str
-) -> Callable[[Any, status.Context], AsyncIterator[Any]]:
+def _guarded_stream(behaviour: Stream, method: str) -> Stream:
     async def call(request: Any, context: status.Context) -> AsyncIterator[Any]:
         try:
             async for response in behaviour(request, context):

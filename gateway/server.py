@@ -13,12 +13,14 @@ from batchscribe.v1 import batch_service_pb2, webhook_service_pb2
 from batchscribe.v1.batch_service_pb2_grpc import add_BatchServiceServicer_to_server
 from batchscribe.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
 
-from gateway.access import Caller, StaticKey
+from gateway.access import KeyRing
+from gateway.api_key import ApiKey
 from gateway.dispatch import Dispatcher
 from gateway.errors import StoreUnavailable
 from gateway.interceptors import Authenticate, TranslateErrors
 from gateway.live import LiveProgress
 from gateway.models import ModelCatalog
+from gateway.open_streams import OpenStreams
 from gateway.pool import Transcriber, TranscriberPool
 from gateway.progress import ProgressMeter
 from gateway.readiness import Readiness
@@ -26,12 +28,12 @@ from gateway.retry import RetryPolicy
 from gateway.servicer import BatchServicer, Gateway
 from gateway.settings import Settings
 from gateway.settle import Settler
-from gateway.store import BatchStore, Outbox, Wake, WakeStream, connect
-from gateway.validation import Limits
+from gateway.store import Accounts, BatchStore, Ledger, Outbox, Wake, WakeStream, connect
 from gateway.watch import Watches, WatchTimes
 from gateway.webhook_servicer import WebhookServicer
 from gateway.webhooks import SendPolicy, WebhookSender
 from servicekit import reflection, tasks
+from servicekit.egress import Egress
 from servicekit.serve import SERVER_OPTIONS, Health, drain, until_signalled
 
 SERVICES = tuple(
@@ -42,8 +44,6 @@ SERVICES = tuple(
 # For building, signing and recording an attempt.
 WEBHOOK_LEASE_MARGIN_SECONDS = 15.0
 DAY_MS = 24 * 3600 * 1000
-# Whose key the one of the settings is.
-LOCAL = Caller("local", "unlimited")
 
 
 class Server:
@@ -52,6 +52,10 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._redis = connect(settings.redis_url.get_secret_value())
+        self._keys = KeyRing(
+            Accounts(self._redis), ApiKey.parse(settings.api_key.get_secret_value())
+        )
+        self._streams = OpenStreams(self._keys)
         self._store = BatchStore(self._redis)
         self._wakes = WakeStream(self._redis)
         self._live = LiveProgress()
@@ -81,6 +85,7 @@ class Server:
                 settings.webhook_retry_seconds,
                 allow_http=settings.webhook_allow_http,
             ),
+            Egress(settings.egress_allow, settings.egress_ports),
         )
         self._health = Health(SERVICES)
         self._pool.listen(on_lost=self._live.lose, on_vanished=self._dispatcher.blame)
@@ -110,6 +115,7 @@ class Server:
                         self._pool.run(),
                         Readiness(self._redis, self._health).run(),
                         self._webhooks.run(),
+                        self._streams.run(),
                         *self._dispatcher.loops(),
                     )
                 ]
@@ -121,22 +127,20 @@ class Server:
     def _bind(self, own_socket: Path) -> tuple[grpc.aio.Server, str]:
         server = grpc.aio.server(
             interceptors=[
-                Authenticate(StaticKey(self._settings.key(), LOCAL), frozenset(SERVICES)),
+                Authenticate(self._keys, self._streams, frozenset(SERVICES)),
                 TranslateErrors(),
             ],
             options=list(SERVER_OPTIONS),
         )
         gateway = Gateway(
             store=self._store,
+            ledger=Ledger(self._redis),
+            tiers=self._settings.tiers,
             models=self._models,
             pool=self._pool,
             meter=self._meter,
             watches=self._watches,
-            limits=Limits(
-                max_videos=self._settings.max_videos_per_batch,
-                default_model=self._settings.default_model,
-                http_webhooks=self._settings.webhook_allow_http,
-            ),
+            http_webhooks=self._settings.webhook_allow_http,
             retention_ms=int(self._settings.retention_days * DAY_MS),
         )
         add_BatchServiceServicer_to_server(BatchServicer(gateway), server)

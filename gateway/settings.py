@@ -1,16 +1,22 @@
 """Every setting of the gateway, read once from the environment (prefix ``GATEWAY_``)."""
 
-from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from gateway.api_key import ApiKey
+from gateway.tiers import Tiers
+from servicekit.egress import WEB_PORTS, Exemption, exemption
+from servicekit.settings import ServiceSettings
+
+Exemptions = Annotated[tuple[Annotated[Exemption, BeforeValidator(exemption)], ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
+Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode]
 Waits = Annotated[tuple[Annotated[float, Field(ge=0)], ...], NoDecode]
 
 
-class Settings(BaseSettings):
+class Settings(ServiceSettings):
     """Names and units as in the table of docs/settings.md; lists are separated by commas."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
@@ -22,15 +28,20 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="redis://, rediss:// or unix:// address."
     )
-    api_key: SecretStr = Field(SecretStr(""), description="The key that callers present.")
-    api_key_file: Path | None = Field(None, description="File to read the key from instead.")
+    api_key: SecretStr = Field(
+        SecretStr(""), description="A key of the user `local` that needs no entry in Redis."
+    )
     transcribers: Names = Field(
         ("127.0.0.1:50061",),
         description="Transcribers as host:port; every address behind a host name is used.",
     )
     default_model: str = Field("base", description="Model of videos that name none.")
     models: Names = Field((), description="Models accepted before a transcriber has offered them.")
-    max_videos_per_batch: int = Field(10, ge=1, le=500, description="Most videos in one batch.")
+    tiers: Tiers = Field(
+        {},
+        validate_default=True,
+        description="What the users of each tier may do, as JSON: see [tiers](tiers.md).",
+    )
     max_attempts: int = Field(
         4, ge=1, le=10, description="Attempts of a video before it has failed."
     )
@@ -50,6 +61,12 @@ class Settings(BaseSettings):
         (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400),
         description="Waits between the attempts of a webhook, each give or take a fifth.",
     )
+    egress_ports: Ports = Field(WEB_PORTS, description="Ports that webhooks may be sent to.")
+    egress_allow: Exemptions = Field(
+        (),
+        description="Receivers of webhooks that are not on the internet, as host:port or "
+        "network:port; IPv6 in brackets, port * for any.",
+    )
     heartbeat_seconds: float = Field(15, gt=0, description="Silence of a watch before a heartbeat.")
     watch_max_seconds: float = Field(
         3600, gt=0, description="A watch ends, to be resumed, after this."
@@ -58,15 +75,23 @@ class Settings(BaseSettings):
     reflection: bool = Field(True, description="Serve gRPC reflection, for grpcurl and buf curl.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
-    @field_validator("transcribers", "models", "webhook_retry_seconds", mode="before")
+    @field_validator(
+        "transcribers",
+        "models",
+        "webhook_retry_seconds",
+        "egress_ports",
+        "egress_allow",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
 
-    def key(self) -> str:
-        """Return the key, from its file if one is set."""
-        if self.api_key_file:
-            return self.api_key_file.read_text().strip()
-        return self.api_key.get_secret_value()
+    @field_validator("api_key")
+    @classmethod
+    def _check_key(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not ApiKey.parse(value.get_secret_value()):
+            raise ValueError("a key looks like bs_<id>_<secret>, with a secret of 32 signs or more")
+        return value

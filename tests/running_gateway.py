@@ -18,7 +18,7 @@ from batchscribe.v1.batch_service_pb2_grpc import BatchServiceStub
 from gateway.server import Server
 from gateway.settings import Settings
 
-KEY = "bs_test_key"
+KEY = "bs_test_0123456789abcdef0123456789abcdef"
 METADATA = (("authorization", f"Bearer {KEY}"),)
 
 
@@ -67,6 +67,7 @@ async def running_gateway(
         "models": ("tiny.en",),
         "retry_base_seconds": 0.01,
         "drain_grace_seconds": 1,
+        "egress_allow": ("127.0.0.1:*",),
     } | settings
     async with AsyncExitStack() as stack:
         server = Server(Settings(**values)).serving()

@@ -1,26 +1,40 @@
 """Batch state in Redis: keys, Lua transitions, reads and the wake stream."""
 
+from gateway.store.accounts import Account, Accounts, Audited, Identity, KeyState, NewKey, StoredKey
 from gateway.store.batch_store import BatchStore, Lease, NewBatch, Release, Renewal
 from gateway.store.connection import SchemaTooNew, check_schema, connect, durability_gaps
 from gateway.store.outbox import Message, Outbox, SendResult
 from gateway.store.reading import ENDED_BATCH_STATES, StoredBatch, StoredEvent
 from gateway.store.tally import Tally
+from gateway.store.usage import MINUTE_MS, Allowance, Ledger, Standing, Usage
 from gateway.store.wake import Wake, WakeStream
 
 __all__ = [
     "ENDED_BATCH_STATES",
+    "MINUTE_MS",
+    "Account",
+    "Accounts",
+    "Allowance",
+    "Audited",
     "BatchStore",
+    "Identity",
+    "KeyState",
     "Lease",
+    "Ledger",
     "Message",
     "NewBatch",
+    "NewKey",
     "Outbox",
     "Release",
     "Renewal",
     "SchemaTooNew",
     "SendResult",
+    "Standing",
     "StoredBatch",
     "StoredEvent",
+    "StoredKey",
     "Tally",
+    "Usage",
     "Wake",
     "WakeStream",
     "check_schema",

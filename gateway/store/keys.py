@@ -22,6 +22,12 @@ TEMPLATES: Mapping[str, str] = {
     "index": "{bs}:u:%s:index",
     # A request_id already used: HASH, 24 hours.
     "request": "{bs}:u:%s:request:%s",
+    # When a user created their latest batches, newest first: LIST, 1 minute.
+    "rate": "{bs}:u:%s:rate",
+    # A user's videos and audio of one month: HASH, 400 days.
+    "usage": "{bs}:u:%s:usage:%s",
+    # Users with usage in one month: SET, 400 days.
+    "usage_users": "{bs}:usage:%s",
     # A transcript, zstd over protobuf: STRING until the batch is deleted.
     "transcript": "{bs}:u:%s:transcript:%s",
     # Users with runnable batches: ZSET by service received; gone when empty.
@@ -54,6 +60,16 @@ TEMPLATES: Mapping[str, str] = {
     "outbox": "{bs}:outbox",
     # What signs a user's webhooks: ZSET by end of validity in ms, infinite for the newest; kept.
     "secrets": "{bs}:u:%s:secrets",
+    # A user: HASH, kept.
+    "account": "{bs}:account:%s",
+    # All users: ZSET by creation time in ms, kept.
+    "accounts": "{bs}:accounts",
+    # An API key: HASH, 90 days after its end.
+    "apikey": "{bs}:apikey:%s",
+    # Ids of a user's API keys: ZSET by creation time in ms, kept.
+    "apikeys": "{bs}:u:%s:apikeys",
+    # What operators did: STREAM trimmed to about 10,000.
+    "audit": "{bs}:audit",
     # Time of the last reap in ms: STRING, kept.
     "reaped": "{bs}:reaped",
     # Models seen on transcribers: ZSET by time in ms, and HASH of ServedModel; members leave after

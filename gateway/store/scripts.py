@@ -27,15 +27,20 @@ NAMES = (
     "retry",
     "delete",
     "read",
+    "usage",
     "outbox",
     "sent",
     "resend",
     "deliveries",
     "secrets",
     "rotate",
+    "enrol",
+    "identify",
+    "revoke",
+    "account",
 )
 
-PRELUDE = ("records", "events", "queues", "items", "messages", "batches")
+PRELUDE = ("records", "events", "queues", "quota", "items", "messages", "batches", "accounts")
 
 _FOLDER = Path(__file__).parent
 

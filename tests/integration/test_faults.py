@@ -23,13 +23,18 @@ from batchscribe.v1.batch_pb2 import (
     ItemState,
 )
 from batchscribe.v1.webhook_service_pb2 import DeliveryState
+from redis.asyncio import Redis
 
 from gateway.errors import NotFound, StoreFull, StoreUnavailable, WrongState
 from gateway.store import (
+    Accounts,
+    Allowance,
     BatchStore,
     Lease,
+    Ledger,
     Message,
     NewBatch,
+    NewKey,
     Outbox,
     Release,
     SendResult,
@@ -44,7 +49,7 @@ from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded
 from tests.support import wait_until
 from tests.valkey import Valkey
 
-USER = "ann"
+USER, BY, TIER = "ann", "root", "standard"
 BOOT = "boot-1"
 FAILED, SUCCEEDED = ItemState.ITEM_STATE_FAILED, ItemState.ITEM_STATE_SUCCEEDED
 HOUR_MS = 3_600_000
@@ -60,6 +65,8 @@ class World:
 
     store: BatchStore
     outbox: Outbox
+    ledger: Ledger
+    accounts: Accounts
     lease: Lease
     message: Message
 
@@ -79,8 +86,8 @@ def new_batch(batch_id: str, total: int) -> NewBatch:
     return NewBatch(Batch(batch_id=batch_id, options=options), items, request_id=batch_id)
 
 
-async def make_world(url: str, lend: BatchStore, outbox: Outbox) -> World:
-    """Store, undisturbed, something for every script to do."""
+async def make_world(url: str, lent: Redis) -> World:
+    """Store, undisturbed, something for every script to do through ``lent``."""
     client: Any = redis.asyncio.Redis.from_url(url, protocol=3)
     store = BatchStore(client)
     for batch_id in ("batch_ended", "batch_told"):
@@ -92,8 +99,9 @@ async def make_world(url: str, lend: BatchStore, outbox: Outbox) -> World:
     suspect, overdue, lease = await store.claim("op-open", "w1", 9, 3)
     await store.release(suspect, Release.LOST, delay_ms=HOUR_MS, boot_id=BOOT)
     await client.zadd(keys.key("leases"), {overdue.member: 1})
+    await Accounts(client).enrol(BY, NewKey("known", b"digest"), USER, default_tier=TIER)
     await client.aclose()
-    return World(lend, outbox, lease, message)
+    return World(BatchStore(lent), Outbox(lent), Ledger(lent), Accounts(lent), lease, message)
 
 
 # What each script is called for, as the product calls it.
@@ -116,6 +124,7 @@ CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
     "retry": lambda w: w.store.retry(USER, "batch_ended"),
     "delete": lambda w: w.store.delete(USER, "batch_ended"),
     "read": lambda w: w.store.batch(USER, "batch_open", with_items=True),
+    "usage": lambda w: w.ledger.standing(USER, Allowance(1, 1, 1)),
     "outbox": lambda w: w.outbox.claim(1, HOUR_MS),
     "sent": lambda w: w.outbox.record(
         w.message, SendResult(DeliveryState.DELIVERY_STATE_PENDING, 500, "no", HOUR_MS)
@@ -124,11 +133,17 @@ CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
     "deliveries": lambda w: w.outbox.deliveries(USER, "batch_ended"),
     "secrets": lambda w: w.outbox.secrets(USER, "whsec_spare"),
     "rotate": lambda w: w.outbox.rotate(USER, "whsec_new", HOUR_MS),
+    "enrol": lambda w: w.accounts.enrol(
+        BY, NewKey("new1", b"digest", ttl_ms=HOUR_MS), "bob", default_tier=TIER
+    ),
+    "identify": lambda w: w.accounts.identify("known"),
+    "revoke": lambda w: w.accounts.revoke(BY, "known"),
+    "account": lambda w: w.accounts.set_account(BY, USER, role="admin", default_tier=TIER),
 }
 
 
 # These change nothing, or only a point in time.
-UNSEEN = {"read", "deliveries", "renew"}
+UNSEEN = {"read", "usage", "deliveries", "renew", "identify"}
 
 
 def test_every_script_is_put_to_the_test() -> None:
@@ -142,7 +157,7 @@ async def harmed_world(valkey: Valkey) -> AsyncIterator[tuple[World, RedisProxy]
     valkey.flush()
     async with proxied(valkey.path) as proxy:
         client = connect(proxy.url)
-        yield await make_world(valkey.url, BatchStore(client), Outbox(client)), proxy
+        yield await make_world(valkey.url, client), proxy
         await client.aclose()
 
 

@@ -35,14 +35,26 @@ class DataDir:
     def log_of(self, name: str) -> Path:
         return self.path / "logs" / f"{name}.log"
 
+    @property
+    def secrets(self) -> Path:
+        """Where services read what must not stand in their environment."""
+        return self.path / "secrets"
+
     def api_key(self) -> str:
         """Return the key of this directory, made when first asked for."""
-        path = self.path / "api_key"
-        with contextlib.suppress(FileExistsError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(f"local_{secrets.token_hex(24)}")
+        path = self.secrets / "gateway_api_key"
+        if not path.exists():
+            self.keep_secret(path.name, f"bs_{secrets.token_hex(6)}_{secrets.token_hex(32)}")
         return path.read_text()
+
+    def keep_secret(self, name: str, value: str) -> None:
+        """Write ``value`` where only this user can read it."""
+        self.secrets.mkdir(mode=0o700, exist_ok=True)
+        path = self.secrets / name
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(value)
 
 
 @contextlib.asynccontextmanager

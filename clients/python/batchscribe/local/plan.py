@@ -80,11 +80,11 @@ def _store(settings: StackSettings, folder: DataDir, port: int) -> tuple[tuple[P
 def _gateway(
     settings: StackSettings, folder: DataDir, server: Server, transcribers: str
 ) -> Program:
+    folder.keep_secret("gateway_redis_url", server.redis_url)
     environment = {
         "GATEWAY_LISTEN": server.address,
         "GATEWAY_HTTP_LISTEN": server.http,
-        "GATEWAY_REDIS_URL": server.redis_url,
-        "GATEWAY_API_KEY": server.api_key,
+        "GATEWAY_SECRETS_DIR": str(folder.secrets),
         "GATEWAY_TRANSCRIBERS": transcribers,
         "GATEWAY_DEFAULT_MODEL": settings.model,
         "GATEWAY_MODELS": settings.model,
