@@ -54,13 +54,17 @@ def _plain_options() -> TranscribeOptions:
         word_timestamps=False,
         vad_filter=True,
         beam_size=DEFAULT_BEAM_SIZE,
+        min_language_confidence=0,
     )
 
 
 def _overlaid(under: TranscribeOptions, over: TranscribeOptions) -> TranscribeOptions:
     merged = TranscribeOptions()
     merged.CopyFrom(under)
+    # MergeFrom would append the one and mix the other.
     if over.hotwords:
-        merged.ClearField("hotwords")  # MergeFrom would append.
+        merged.ClearField("hotwords")
+    if over.HasField("clip"):
+        merged.ClearField("clip")
     merged.MergeFrom(over)
     return merged

@@ -15,8 +15,6 @@ from batchscribe.v1.batch_pb2 import (
     TRANSCRIBE_TASK_TRANSLATE,
     BatchOptions,
     RetryPolicy,
-    TranscribeOptions,
-    TranscribeTask,
     VideoSpec,
 )
 from batchscribe.v1.batch_service_pb2 import CreateBatchRequest
@@ -26,6 +24,7 @@ from gateway.addresses import url_fault, webhook_fault
 from gateway.effective import language_code, resolve_options, resolve_video
 from gateway.errors import InvalidRequest, Violation
 from gateway.languages import AUTO, WHISPER_LANGUAGES
+from gateway.option_rules import check_length, check_options
 
 MAX_VIOLATIONS = 100
 # They travel in trailers, of which a client takes 8 KiB unless told otherwise.
@@ -35,10 +34,6 @@ MAX_DISPLAY_NAME_LENGTH = 63
 MAX_ANNOTATIONS = 16
 MAX_ANNOTATION_KEY_LENGTH = 64
 MAX_ANNOTATION_VALUE_LENGTH = 512
-MAX_PROMPT_LENGTH = 1000
-MAX_HOTWORDS = 50
-MAX_HOTWORD_LENGTH = 64
-MAX_BEAM_SIZE = 10
 MAX_ATTEMPTS = 10
 MAX_INITIAL_BACKOFF_SECONDS = 3600
 MAX_BACKOFF_SECONDS = 24 * 3600
@@ -150,7 +145,7 @@ def _violations(
         "options.item_timeout", request.options.item_timeout, 1, MAX_ITEM_TIMEOUT_SECONDS
     )
     yield from _check_span("ttl", request.ttl, MIN_TTL_SECONDS, MAX_TTL_SECONDS)
-    yield from _check_options("options.defaults", request.options.defaults)
+    yield from check_options("options.defaults", request.options.defaults)
     for index, video in enumerate(videos):
         yield from _check_video(f"videos[{index}]", video)
         resolved = resolve_video(video, request.options.defaults, limits.default_model)
@@ -173,7 +168,7 @@ def _check_request_fields(request: CreateBatchRequest) -> Iterator[Violation]:
             "REQUEST_ID_MALFORMED",
             "The request id is not a UUID4 such as 7f2c1e0a-5d0b-4c4e-9a51-0c6f5e1d2b3a.",
         )
-    yield from _check_length("display_name", request.display_name, MAX_DISPLAY_NAME_LENGTH)
+    yield from check_length("display_name", request.display_name, MAX_DISPLAY_NAME_LENGTH)
     yield from _check_annotations(request.annotations)
 
 
@@ -192,7 +187,7 @@ def _check_annotations(annotations: Mapping[str, str]) -> Iterator[Violation]:
                 "KEY_LENGTH_OUT_OF_RANGE",
                 f"A key has 1 to {MAX_ANNOTATION_KEY_LENGTH} characters, this one has {len(key)}.",
             )
-        yield from _check_length(path, value, MAX_ANNOTATION_VALUE_LENGTH)
+        yield from check_length(path, value, MAX_ANNOTATION_VALUE_LENGTH)
 
 
 def _check_max_concurrent(value: int, limits: Limits) -> Iterator[Violation]:
@@ -237,45 +232,8 @@ def _check_webhook(url: str, limits: Limits) -> Iterator[Violation]:
 def _check_video(path: str, video: VideoSpec) -> Iterator[Violation]:
     yield from _check_url(f"{path}.url", video.url)
     yield from _check_language(f"{path}.language", video.language)
-    yield from _check_length(f"{path}.custom_id", video.custom_id, MAX_CUSTOM_ID_LENGTH)
-    yield from _check_options(f"{path}.options", video.options)
-
-
-def _check_options(path: str, options: TranscribeOptions) -> Iterator[Violation]:
-    if options.task not in TranscribeTask.values():
-        yield Violation(
-            f"{path}.task",
-            "TASK_UNKNOWN",
-            f"{options.task} is no task; use TRANSCRIBE or TRANSLATE.",
-        )
-    if options.HasField("beam_size") and not 1 <= options.beam_size <= MAX_BEAM_SIZE:
-        yield Violation(
-            f"{path}.beam_size",
-            "BEAM_SIZE_OUT_OF_RANGE",
-            f"{options.beam_size} is not in 1 to {MAX_BEAM_SIZE}.",
-        )
-    yield from _check_length(f"{path}.initial_prompt", options.initial_prompt, MAX_PROMPT_LENGTH)
-    yield from _check_hotwords(f"{path}.hotwords", options.hotwords)
-
-
-def _check_hotwords(path: str, hotwords: Sequence[str]) -> Iterator[Violation]:
-    if len(hotwords) > MAX_HOTWORDS:
-        yield Violation(
-            path,
-            "HOTWORDS_TOO_MANY",
-            f"{len(hotwords)} words were given; at most {MAX_HOTWORDS} are allowed.",
-        )
-    for index, word in enumerate(hotwords[:MAX_HOTWORDS]):
-        yield from _check_length(f"{path}[{index}]", word, MAX_HOTWORD_LENGTH)
-
-
-def _check_length(path: str, text: str, longest: int) -> Iterator[Violation]:
-    if len(text) > longest:
-        yield Violation(
-            path,
-            "TEXT_TOO_LONG",
-            f"{len(text)} characters were given; at most {longest} are allowed.",
-        )
+    yield from check_length(f"{path}.custom_id", video.custom_id, MAX_CUSTOM_ID_LENGTH)
+    yield from check_options(f"{path}.options", video.options)
 
 
 def _check_url(path: str, url: str) -> Iterator[Violation]:

@@ -13,6 +13,7 @@ from batchscribe.v1 import batch_pb2, transcript_pb2
 from transcriber import failures
 from transcriber.child_process import ChildDied, Ending, JobFailed, JobHung, Listener
 from transcriber.children import Child, ChildUnavailable
+from transcriber.clips import put_into_place
 from transcriber.isolation import IsolatedChild
 from transcriber.runner import Report
 from transcriber.scratch import Scratch
@@ -69,7 +70,7 @@ class Pipeline:
         self._check_model(request.model)
         async with self._scratch.directory() as directory:
             report(contract.TaskStatus(stage=contract.TASK_STAGE_FETCHING))
-            fetched = await self._fetch(request.url, directory, report)
+            fetched = await self._fetch(request, directory, report)
             report(
                 contract.TaskStatus(
                     stage=contract.TASK_STAGE_TRANSCRIBING,
@@ -86,8 +87,12 @@ class Pipeline:
         if model not in self._terms.models:
             raise _failed("MODEL_UNAVAILABLE", model=model, cause="it is not offered here.")
 
-    async def _fetch(self, url: str, directory: Path, report: Report) -> child_pb2.Fetched:
-        job = child_pb2.FetchJob(url=url, directory=str(directory))
+    async def _fetch(
+        self, request: contract.TranscribeRequest, directory: Path, report: Report
+    ) -> child_pb2.Fetched:
+        job = child_pb2.FetchJob(
+            url=request.url, directory=str(directory), clip=request.options.clip
+        )
         reply = await self._ask_fetcher(
             child_pb2.ChildRequest(fetch=job), lambda news: report(_about(news.news))
         )
@@ -128,6 +133,7 @@ class Pipeline:
         transcribe_seconds: float,
     ) -> None:
         """Add what the engine does not know."""
+        put_into_place(transcript, request.options.clip)
         transcript.duration.CopyFrom(fetched.audio_duration)
         transcript.source.CopyFrom(fetched.source)
         transcript.warnings.MergeFrom(fetched.warnings)

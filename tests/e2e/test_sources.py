@@ -3,13 +3,18 @@
 from collections.abc import AsyncIterator, Iterator
 
 import grpc
+import numpy as np
 import pytest
 import pytest_asyncio
 from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
+from batchscribe.v1.batch_pb2 import Clip
+from batchscribe.v1.transcript_pb2 import Transcript, Word
+from google.protobuf.duration_pb2 import Duration
 
 from servicekit import status
+from tests.conftest import Sample
 from tests.e2e.transcriber import Transcriber, running_transcriber
-from tests.media import Answer, MediaServer, encode, feed, media_server, tone
+from tests.media import RATE, Answer, MediaServer, decode, encode, feed, media_server, tone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -113,3 +118,30 @@ async def test_a_list_is_no_video(transcriber: Transcriber, media: MediaServer) 
     assert error.reason == "PLAYLIST_NOT_ALLOWED"
     assert "expand_playlists" in error.hint
     assert not error.retryable
+
+
+async def test_a_clip_is_told_in_times_of_the_whole(
+    transcriber: Transcriber, media: MediaServer, samples: dict[str, Sample]
+) -> None:
+    """Only the part is heard; its words have the times at which they are in the recording."""
+    speech = decode(samples["train.mp3"].path)
+    media_file = encode(np.concatenate([speech, tone(20, loudness=0), speech]), "mp3")
+    url = media.serve("twice.mp3", Answer(media_file, "audio/mpeg"))
+    second = len(speech) // RATE + 20
+    clip = Clip(start_offset=Duration(seconds=second - 5))
+    whole = (await transcriber.transcribe(url, "whole", word_timestamps=True)).transcript
+    part = (await transcriber.transcribe(url, "part", word_timestamps=True, clip=clip)).transcript
+    expected = [word for word in _words(whole) if word.start_offset.seconds >= second]
+    assert part.duration.seconds == whole.duration.seconds - second + 5
+    assert [word.word for word in _words(part)] == [word.word for word in expected]
+    assert [_start(word) for word in _words(part)] == pytest.approx(
+        [_start(word) for word in expected], abs=0.5
+    )
+
+
+def _words(transcript: Transcript) -> list[Word]:
+    return [word for segment in transcript.segments for word in segment.words]
+
+
+def _start(word: Word) -> float:
+    return word.start_offset.ToMilliseconds() / 1000

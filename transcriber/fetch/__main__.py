@@ -11,6 +11,7 @@ from batchscribe.transcriber.v1 import child_pb2
 from batchscribe.v1 import batch_pb2
 
 from transcriber import jobs
+from transcriber.clips import Part, part_of
 from transcriber.failures import VideoFailure
 from transcriber.fetch.decode import Decoded, Media, MediaFile
 from transcriber.fetch.source import Listing, Source
@@ -56,10 +57,9 @@ class Fetcher:
         fetched = time.monotonic()
         samples_path = directory / "samples"
         with MediaFile(media_path) as file:
-            self._check_length(file.media.duration_seconds)
-            _tell(job, _title(listing, file.media), file.media.duration_seconds)
-            decoded = file.decode(samples_path, self._max_seconds, job.check)
             media = file.media
+            self._tell(job, _title(listing, media), media.duration_seconds)
+            decoded = file.decode(samples_path, _part(job), self._max_seconds, job.check)
         media_path.unlink()
         reply = _fetched(job, listing, media, decoded, samples_path)
         reply.timings.fetch.FromMilliseconds(int((fetched - started) * 1000))
@@ -70,22 +70,23 @@ class Fetcher:
         with closing(Source(self._setup, job.check)) as source:
             job.when_cancelled(source.hang_up)
             listing = source.look_up(job.request.fetch.url)
-            self._check_length(listing.duration_seconds)
-            if not listing.is_bare_file:
-                _tell(job, listing.title, listing.duration_seconds)
+            self._tell(job, "" if listing.is_bare_file else listing.title, listing.duration_seconds)
             source.download(listing, path)
         return listing
 
-    def _check_length(self, seconds: float) -> None:
+    def _tell(self, job: jobs.Job, title: str, whole_seconds: float) -> None:
+        """Report what is known of the source, unless it is too long."""
+        seconds = _part(job).length_of(whole_seconds)
         if seconds > self._max_seconds:
             raise VideoFailure("MEDIA_TOO_LONG", limit_seconds=int(self._max_seconds))
+        news = child_pb2.SourceNews(title=title)
+        if seconds:
+            news.audio_duration.FromMilliseconds(int(seconds * 1000))
+        job.send(child_pb2.ChildReply(news=news))
 
 
-def _tell(job: jobs.Job, title: str, duration_seconds: float) -> None:
-    news = child_pb2.SourceNews(title=title)
-    if duration_seconds:
-        news.audio_duration.FromMilliseconds(int(duration_seconds * 1000))
-    job.send(child_pb2.ChildReply(news=news))
+def _part(job: jobs.Job) -> Part:
+    return part_of(job.request.fetch.clip)
 
 
 def _title(listing: Listing, media: Media) -> str:

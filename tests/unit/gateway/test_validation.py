@@ -8,6 +8,7 @@ from batchscribe.v1.batch_pb2 import (
     TRANSCRIBE_TASK_TRANSCRIBE,
     TRANSCRIBE_TASK_TRANSLATE,
     BatchOptions,
+    Clip,
     TranscribeOptions,
     VideoSpec,
 )
@@ -44,11 +45,24 @@ def faults(*videos: VideoSpec, **fields: Any) -> list[tuple[str, str]]:
     return [(found.field, found.reason) for found in caught.value.violations]
 
 
+def _clip(start: int | None = None, end: int | None = None) -> Clip:
+    clip = Clip()
+    if start is not None:
+        clip.start_offset.FromSeconds(start)
+    if end is not None:
+        clip.end_offset.FromSeconds(end)
+    return clip
+
+
 def test_every_default_is_filled_in() -> None:
     """A bare request comes back with the documented default of every field."""
     batch = check(VideoSpec(url=URL))
     options = TranscribeOptions(
-        task=TRANSCRIBE_TASK_TRANSCRIBE, word_timestamps=False, vad_filter=True, beam_size=5
+        task=TRANSCRIBE_TASK_TRANSCRIBE,
+        word_timestamps=False,
+        vad_filter=True,
+        beam_size=5,
+        min_language_confidence=0,
     )
     assert batch.options == BatchOptions(
         parallel=True, max_concurrent=3, continue_on_error=True, defaults=options
@@ -60,12 +74,15 @@ def test_every_default_is_filled_in() -> None:
 
 def test_a_video_overrides_the_batch() -> None:
     """A field of a video's own options replaces the batch's, lists included; others stay."""
-    defaults = TranscribeOptions(beam_size=1, hotwords=["Ana"], word_timestamps=True)
-    own = TranscribeOptions(hotwords=["Bob"], word_timestamps=False)
+    defaults = TranscribeOptions(
+        beam_size=1, hotwords=["Ana"], word_timestamps=True, clip=_clip(start=60, end=120)
+    )
+    own = TranscribeOptions(hotwords=["Bob"], word_timestamps=False, clip=_clip(end=30))
     batch = check(VideoSpec(url=URL, options=own), options=BatchOptions(defaults=defaults))
     resolved = batch.items[0].spec.options
     assert (resolved.beam_size, list(resolved.hotwords)) == (1, ["Bob"])
     assert resolved.word_timestamps is False
+    assert resolved.clip == _clip(end=30)
 
 
 def test_sequential_means_one_at_a_time() -> None:
@@ -225,6 +242,15 @@ def test_english_only_models_know_english_only(video: VideoSpec) -> None:
         (TranscribeOptions(task=cast(Any, 9)), "task", "TASK_UNKNOWN"),
         (TranscribeOptions(beam_size=0), "beam_size", "BEAM_SIZE_OUT_OF_RANGE"),
         (TranscribeOptions(beam_size=11), "beam_size", "BEAM_SIZE_OUT_OF_RANGE"),
+        (TranscribeOptions(clip=_clip(start=-1)), "clip.start_offset", "DURATION_OUT_OF_RANGE"),
+        (TranscribeOptions(clip=_clip(end=0)), "clip.end_offset", "DURATION_OUT_OF_RANGE"),
+        (TranscribeOptions(clip=_clip(9, 9)), "clip.end_offset", "DURATION_OUT_OF_RANGE"),
+        (TranscribeOptions(clip=_clip(9, 10**9)), "clip.end_offset", "DURATION_OUT_OF_RANGE"),
+        (
+            TranscribeOptions(min_language_confidence=1.5),
+            "min_language_confidence",
+            "PROBABILITY_OUT_OF_RANGE",
+        ),
         (TranscribeOptions(initial_prompt="x" * 1001), "initial_prompt", "TEXT_TOO_LONG"),
         (TranscribeOptions(hotwords=["x"] * 51), "hotwords", "HOTWORDS_TOO_MANY"),
         (TranscribeOptions(hotwords=["x", "y" * 65]), "hotwords[1]", "TEXT_TOO_LONG"),

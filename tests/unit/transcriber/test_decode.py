@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 
 from tests.media import CONTAINERS, RATE, encode, tone
+from transcriber.clips import Part
 from transcriber.failures import VideoFailure
 from transcriber.fetch.decode import Decoded, MediaFile
 
+_WHOLE = Part()
 
-def _decode(directory: Path, media: bytes, max_seconds: float = 60) -> Decoded:
+
+def _decode(directory: Path, media: bytes, max_seconds: float = 60, part: Part = _WHOLE) -> Decoded:
     path = directory / "media"
     path.write_bytes(media)
     with MediaFile(path) as file:
-        return file.decode(directory / "samples", max_seconds, lambda: None)
+        return file.decode(directory / "samples", part, max_seconds, lambda: None)
 
 
 def _samples(directory: Path) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
@@ -100,4 +103,44 @@ def test_decoding_stops_when_asked(tmp_path: Path) -> None:
         raise InterruptedError
 
     with MediaFile(path) as file, pytest.raises(InterruptedError):
-        file.decode(tmp_path / "samples", 60, check)
+        file.decode(tmp_path / "samples", _WHOLE, 60, check)
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_a_part_is_cut_to_the_sample(tmp_path: Path, container: str) -> None:
+    """A clip holds what lies between its ends, wherever packets begin."""
+    sound = np.concatenate([tone(4, loudness=0), tone(2), tone(4, loudness=0)])
+    decoded = _decode(tmp_path, encode(sound, container), part=Part(3.5, 7.25))
+    loud = np.flatnonzero(np.abs(_samples(tmp_path)) > 5000) / RATE
+    assert decoded.duration_seconds == 3.75
+    assert decoded.missing_seconds == 0
+    assert loud.min() == pytest.approx(0.5, abs=0.1)
+    assert loud.max() == pytest.approx(2.5, abs=0.1)
+
+
+def test_a_part_may_be_open_at_either_end(tmp_path: Path) -> None:
+    """Without a start or an end it reaches to that of the recording."""
+    media = encode(tone(10), "wav")
+    assert _decode(tmp_path, media, part=Part(end_seconds=3)).duration_seconds == 3
+    assert _decode(tmp_path, media, part=Part(start_seconds=4)).duration_seconds == 6
+    assert _decode(tmp_path, media, part=Part(8, 3600)).duration_seconds == 2
+
+
+def test_the_limit_is_for_the_part(tmp_path: Path) -> None:
+    """A short clip of a recording that would be too long is taken."""
+    assert _decode(tmp_path, encode(tone(9)), 3, Part(5, 7)).duration_seconds == 2
+
+
+def test_a_part_outside_the_recording(tmp_path: Path) -> None:
+    """A clip that starts after the end has a reason of its own."""
+    with pytest.raises(VideoFailure, match="CLIP_OUTSIDE_MEDIA"):
+        _decode(tmp_path, encode(tone(3)), part=Part(4, 5))
+
+
+def test_a_part_behind_the_cut_is_truncated(tmp_path: Path) -> None:
+    """A file cut short still gives what lies before the cut, and no more."""
+    media = encode(tone(10))
+    cut = media[: len(media) // 2]
+    assert _decode(tmp_path, cut, part=Part(1, 2)).duration_seconds == 1
+    with pytest.raises(VideoFailure, match="MEDIA_TRUNCATED"):
+        _decode(tmp_path, cut, part=Part(6, 9))

@@ -262,19 +262,25 @@ class FetchJob(_message.Message):
 
     URL_FIELD_NUMBER: _builtins.int
     DIRECTORY_FIELD_NUMBER: _builtins.int
+    CLIP_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """Address of the video."""
     directory: _builtins.str
     """A directory that belongs to the job."""
+    @_builtins.property
+    def clip(self) -> _batch_pb2.Clip:
+        """The part to decode."""
+
     def __init__(
         self,
         *,
         url: _builtins.str = ...,
         directory: _builtins.str = ...,
+        clip: _batch_pb2.Clip | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clip", b"clip"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clip", b"clip", "directory", b"directory", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
