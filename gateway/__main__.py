@@ -1,4 +1,4 @@
-"""``python -m gateway``: one gateway from environment settings."""
+"""``python -m gateway``: one gateway from environment settings, or a command for operators."""
 
 import sys
 
@@ -17,6 +17,15 @@ async def _run(settings: Settings) -> None:
 
 
 def main() -> None:
+    if len(sys.argv) > 1:
+        # Imported for those who use it: a gateway need not carry a command line in its memory.
+        from gateway.commands import app
+
+        app()
+    serve()
+
+
+def serve() -> None:
     try:
         settings = Settings()
     except ValidationError as error:
