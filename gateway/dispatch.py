@@ -53,6 +53,9 @@ class Dispatcher:
         self._works: dict[str, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
+        # Set while no claim is under way.
+        self._claimed = asyncio.Event()
+        self._claimed.set()
         self._is_work_ready = True
         self._adoptable: set[str] = set()
         self._is_draining = False
@@ -91,20 +94,26 @@ class Dispatcher:
         self._is_draining = True
         for work in self._works.values():
             work.give_up()
-        if self._tasks:
-            # Leases that could not be given up, for want of Redis, run out.
-            await asyncio.wait(self._tasks, timeout=grace_seconds)
+        # Leases that could not be given up, for want of Redis, run out.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await self._claimed.wait()
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
 
     # ---- claim ---------------------------------------------------------------------------------
 
     async def _claim_forever(self) -> None:
         while not self._is_draining:
             self._look.clear()
+            self._claimed.clear()
             try:
                 await self._claim()
             except (StoreUnavailable, StoreFull) as error:
                 log.warning("cannot claim", reason=error.reason)
                 await asyncio.sleep(STORE_RETRY_SECONDS)
+            finally:
+                self._claimed.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._look.wait()
@@ -136,6 +145,8 @@ class Dispatcher:
 
     async def _run(self, lease: Lease, transcriber: Transcriber) -> None:
         work = self._works[lease.member] = Work(lease, transcriber)
+        if self._is_draining:
+            work.give_up()
         try:
             stages = asyncio.create_task(self._record_stages(work))
             answer = await work.call(self._timeout_of(lease))

@@ -26,6 +26,7 @@ class Work:
         self.boot_id = transcriber.status.boot_id if transcriber.status else ""
         self.is_stale = False
         self.is_over = False
+        self._is_given_up = False
         self.status: TaskStatus | None = None
         self.news = asyncio.Event()
         self._call: TranscribeCall | None = None
@@ -40,6 +41,8 @@ class Work:
         call = self.transcriber.stub.Transcribe(self.lease.request, timeout=timeout)
         self._call = call
         self.transcriber.calls.add(call)
+        if self._is_given_up:
+            call.cancel()
         try:
             return await call
         except grpc.aio.AioRpcError as error:
@@ -58,7 +61,8 @@ class Work:
             self.news.set()
 
     def give_up(self) -> None:
-        """End the call from this side; the transcriber goes on for a while."""
+        """End the call from this side, or before it begins; the transcriber goes on for a while."""
+        self._is_given_up = True
         if self._call:
             self._call.cancel()
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
+import grpc
 import pytest
 import redis.asyncio
 from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
@@ -117,6 +118,30 @@ async def test_a_transcriber_may_go_while_another_is_given_work(valkey: Valkey) 
                 batch = await gateway.create("http://x/last")
                 ended = await gateway.ended(batch.batch_id)
     assert ended.items[0].state == SUCCEEDED
+
+
+async def test_what_is_claimed_during_a_drain_is_given_up(valkey: Valkey, redis_url: str) -> None:
+    """A lease that arrives when its gateway is going away is not left to run out."""
+    transcriber = ScriptedTranscriber()
+    async with proxied(valkey.path) as proxy, running(transcriber), AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(
+            running_gateway(proxy.url, [transcriber.address], drain_grace_seconds=5)
+        )
+        proxy.harm("claim", Harm.FREEZE)
+        batch = await gateway.create("http://x/1")
+        watch = gateway.watch(batch.batch_id)
+        await anext(watch)
+        await proxy.holding.wait()
+        leaving = asyncio.create_task(stack.aclose())
+        with pytest.raises(grpc.aio.AioRpcError):
+            await anext(watch)
+        proxy.thaw()
+        await leaving
+        client = redis.asyncio.Redis.from_url(redis_url)
+        leased = await client.zcard(keys.key("leases"))
+        await client.aclose()
+    assert not leased
+    assert not transcriber.seen
 
 
 async def test_two_gateways_reap_a_lease_once(
