@@ -106,7 +106,7 @@ async def gateway(redis_url: str, transcribers: Sequence[str], key: str) -> Asyn
         "GATEWAY_TRANSCRIBERS": ",".join(transcribers),
         "GATEWAY_DEFAULT_MODEL": "tiny.en",
         "GATEWAY_MODELS": "tiny.en",
-        "GATEWAY_MAX_VIDEOS_PER_BATCH": "500",
+        "GATEWAY_TIERS": '{"unlimited": {"videos_per_batch": 500}}',
         "GATEWAY_LOG_LEVEL": "ERROR",
     }
     async with started("-m", "gateway", environment=settings) as service:

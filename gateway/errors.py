@@ -6,6 +6,8 @@ GatewayError
 ├── Unauthenticated     no key, or none that is known
 ├── NotFound            the caller has no such thing
 ├── RequestIdReused     the same request_id came with another body
+├── RateLimited         too many batches within a minute
+├── QuotaExceeded       more than the caller may have this month
 ├── WrongState          the batch is not in a state that allows this
 ├── Draining            this gateway is going away; another one answers
 ├── WatchExpired        a watch has lasted long enough; resume it
@@ -13,8 +15,10 @@ GatewayError
 └── StoreUnavailable    Redis is away
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import grpc
 from google.protobuf.message import Message
@@ -138,6 +142,50 @@ class WrongState(GatewayError):
 
     def details(self) -> Sequence[Message]:
         return (self._failure,)
+
+
+class _Exhausted(GatewayError):
+    """The caller has had what there is for them; after ``wait_seconds`` there is more."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def __init__(
+        self, user: str, message: str, metadata: Mapping[str, str], wait_seconds: float
+    ) -> None:
+        super().__init__(message)
+        self._metadata = metadata
+        self._wait_seconds = wait_seconds
+        self._failure = error_details_pb2.QuotaFailure()
+        self._failure.violations.add(subject=f"user:{user}", description=message)
+
+    def metadata(self) -> Mapping[str, str]:
+        return self._metadata
+
+    def details(self) -> Sequence[Message]:
+        return (self._failure, status.retry_info(self._wait_seconds))
+
+
+class RateLimited(_Exhausted):
+    reason = "RATE_LIMITED"
+
+    def __init__(self, user: str, batches_per_minute: int, wait_seconds: float) -> None:
+        counted = "1 batch" if batches_per_minute == 1 else f"{batches_per_minute} batches"
+        message = f"You may create {counted} a minute; try again in {math.ceil(wait_seconds)} s."
+        super().__init__(user, message, {"batchesPerMinute": str(batches_per_minute)}, wait_seconds)
+
+
+class QuotaExceeded(_Exhausted):
+    def __init__(
+        self, user: str, reason: str, message: str, reset_time: datetime, wait_seconds: float
+    ) -> None:
+        self.reason = reason
+        hint = f"The next month begins on {reset_time:%Y-%m-%d} (UTC)."
+        super().__init__(
+            user,
+            f"{message} {hint}",
+            {"resetTime": f"{reset_time:%Y-%m-%dT%H:%M:%SZ}"},
+            wait_seconds,
+        )
 
 
 class _TryAgain(GatewayError):

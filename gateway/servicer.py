@@ -19,6 +19,8 @@ from batchscribe.v1.batch_service_pb2 import (
     ExportTranscriptResponse,
     GetBatchRequest,
     GetBatchResponse,
+    GetQuotaRequest,
+    GetQuotaResponse,
     GetTranscriptRequest,
     GetTranscriptResponse,
     ListBatchesRequest,
@@ -34,17 +36,20 @@ from batchscribe.v1.batch_service_pb2 import (
 )
 from batchscribe.v1.batch_service_pb2_grpc import BatchServiceServicer
 
-from gateway import ids, transcripts
+from gateway import ids, tiers, transcripts
 from gateway.access import current_caller
 from gateway.errors import InvalidRequest, NotFound, Violation
 from gateway.models import ModelCatalog
 from gateway.pool import TranscriberPool
 from gateway.progress import ProgressMeter
-from gateway.store import BatchStore, NewBatch
+from gateway.quota import quota
+from gateway.store import BatchStore, Ledger, NewBatch
+from gateway.tiers import Tier, Tiers
 from gateway.validation import CheckedBatch, Limits, canonical_body, check_create, is_uuid4
 from gateway.watch import Watches
 from servicekit.status import Context
 
+DEFAULT_MAX_CONCURRENT = 3
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
 MAX_ITEMS_PAGE_SIZE = 500
@@ -56,11 +61,13 @@ class Gateway:
     """What the servicer answers from."""
 
     store: BatchStore
+    ledger: Ledger
+    tiers: Tiers
     models: ModelCatalog
     pool: TranscriberPool
     meter: ProgressMeter
     watches: Watches
-    limits: Limits
+    http_webhooks: bool
     retention_ms: int
 
 
@@ -80,9 +87,11 @@ class BatchServicer(BatchServiceServicer):
             known = await self._store.request(user, request.request_id, body)
             if known:
                 return CreateBatchResponse(batch=await self._batch(known))
-        checked = check_create(request, self._gateway.limits, await self._gateway.models.usable())
-        new = self._new_batch(checked, request.request_id, body)
+        tier = self._tier()
+        checked = check_create(request, self._limits(tier), await self._gateway.models.usable())
+        new = self._new_batch(checked, tier, request.request_id, body)
         if request.validate_only:
+            await self._gateway.ledger.check(user, tier.allowance, len(new.items))
             return CreateBatchResponse(batch=_preview(new))
         batch_id = await self._store.create(user, new)
         return CreateBatchResponse(batch=await self._batch(batch_id))
@@ -141,7 +150,8 @@ class BatchServicer(BatchServiceServicer):
         return CancelBatchResponse(batch=await self._batch(request.batch_id))
 
     async def RetryBatch(self, request: RetryBatchRequest, context: Context) -> RetryBatchResponse:
-        await self._store.retry(current_caller.get().user, request.batch_id)
+        allowance = self._tier().allowance
+        await self._store.retry(current_caller.get().user, request.batch_id, allowance)
         return RetryBatchResponse(batch=await self._batch(request.batch_id))
 
     async def DeleteBatch(
@@ -171,6 +181,11 @@ class BatchServicer(BatchServiceServicer):
         for start in range(EXPORT_CHUNK_BYTES, len(exported.data), EXPORT_CHUNK_BYTES):
             yield ExportTranscriptResponse(data=exported.data[start : start + EXPORT_CHUNK_BYTES])
 
+    async def GetQuota(self, request: GetQuotaRequest, context: Context) -> GetQuotaResponse:
+        caller, tier = current_caller.get(), self._tier()
+        standing = await self._gateway.ledger.standing(caller.user, tier.allowance)
+        return GetQuotaResponse(quota=quota(caller.tier, tier, standing))
+
     async def ListModels(self, request: ListModelsRequest, context: Context) -> ListModelsResponse:
         return ListModelsResponse(models=await self._gateway.models.listed(self._gateway.pool))
 
@@ -178,7 +193,21 @@ class BatchServicer(BatchServiceServicer):
         stored = await self._store.batch(current_caller.get().user, batch_id, with_items=with_items)
         return self._gateway.meter.fill(stored.batch, stored.tally, int(time.time() * 1000))
 
-    def _new_batch(self, checked: CheckedBatch, request_id: str, body: bytes) -> NewBatch:
+    def _tier(self) -> Tier:
+        return tiers.named(self._gateway.tiers, current_caller.get().tier)
+
+    def _limits(self, tier: Tier) -> Limits:
+        return Limits(
+            max_videos=tier.videos_per_batch,
+            max_concurrent=tier.max_concurrent,
+            default_max_concurrent=min(DEFAULT_MAX_CONCURRENT, tier.max_concurrent),
+            default_model=self._gateway.models.default,
+            http_webhooks=self._gateway.http_webhooks,
+        )
+
+    def _new_batch(
+        self, checked: CheckedBatch, tier: Tier, request_id: str, body: bytes
+    ) -> NewBatch:
         batch = Batch(
             batch_id=ids.new_batch_id(),
             options=checked.options,
@@ -205,7 +234,9 @@ class BatchServicer(BatchServiceServicer):
             )
             items.append((shown, work))
         keep_ms = checked.ttl_ms or self._gateway.retention_ms
-        return NewBatch(batch, items, request_id, body, keep_ms)
+        return NewBatch(
+            batch, items, request_id, body, keep_ms, weight=tier.weight, allowance=tier.allowance
+        )
 
 
 def _preview(new: NewBatch) -> Batch:

@@ -29,6 +29,7 @@ from gateway.store.failures import EXPIRED, POISON, WORKER_LOST
 from gateway.store.pipeline import Argument, Pipeline
 from gateway.store.reading import StoredBatch, StoredEvent
 from gateway.store.scripts import Scripts
+from gateway.store.usage import REFUSALS, UNLIMITED, Allowance, refusal
 
 LEASE_MS = 10_000
 # Nobody has reaped for so long: Redis or every gateway was away, and owners may renew first.
@@ -97,6 +98,7 @@ class NewBatch:
     body: bytes = b""
     keep_ms: int = 0
     weight: float = 1.0
+    allowance: Allowance = UNLIMITED
 
 
 class BatchStore:
@@ -109,7 +111,7 @@ class BatchStore:
     async def create(self, user: str, new: NewBatch) -> str:
         """Store a batch and return its id; a replayed request_id returns the id it made before.
 
-        Raises RequestIdReused, StoreFull.
+        Raises RequestIdReused, StoreFull, RateLimited, QuotaExceeded.
         """
         options = new.batch.options
         arguments: list[Argument] = [
@@ -125,8 +127,7 @@ class BatchStore:
             new.keep_ms,
             DEADLINE_MS,
             new.weight,
-            0,
-            0,
+            *new.allowance.arguments(),
             options.notify_webhook,
             ids.item_prefix(new.batch.batch_id),
         ]
@@ -136,12 +137,15 @@ class BatchStore:
                 request.SerializeToString(),
                 site_of(request.url),
             ]
-        verdict, batch_id = await self._scripts.run("create", *arguments)
-        if verdict == b"CONFLICT":
-            raise RequestIdReused(batch_id.decode())
+        verdict, *rest = await self._scripts.run("create", *arguments)
         if verdict == b"FULL":
             raise StoreFull
-        return str(batch_id.decode())
+        if verdict in REFUSALS:
+            raise refusal(user, new.allowance, verdict, *rest)
+        batch_id = str(rest[0].decode())
+        if verdict == b"CONFLICT":
+            raise RequestIdReused(batch_id)
+        return batch_id
 
     async def claim(self, op_id: str, address: str, slots: int, count: int) -> list[Lease]:
         """Lease items for a transcriber: what it still works on, and up to ``count`` ready ones.
@@ -179,7 +183,6 @@ class BatchStore:
         worker: str = "",
         duration_ms: int = 0,
         transcript: bytes = b"",
-        charge: int = 0,
     ) -> bool:
         """End an item; False if the lease is stale and the result is dropped. Safe to repeat.
 
@@ -197,7 +200,6 @@ class BatchStore:
             duration_ms,
             worker,
             outcome.error.reason,
-            charge,
         )
         return bool(answer == b"OK")
 
@@ -250,9 +252,12 @@ class BatchStore:
         """Suspect the items that were on a run of a transcriber which ended without a word."""
         return int(await self._scripts.run("blame", boot_id, MAX_SUSPICIONS, _outcome(POISON)))
 
-    async def retry(self, user: str, batch_id: str) -> None:
-        """Start a new round of an ended batch. Raises NotFound, WrongState."""
-        verdict = await self._scripts.run("retry", user, batch_id)
+    async def retry(self, user: str, batch_id: str, allowance: Allowance = UNLIMITED) -> None:
+        """Start a new round of an ended batch. Raises NotFound, WrongState, QuotaExceeded."""
+        _, *limits = allowance.arguments()
+        verdict, *rest = await self._scripts.run("retry", user, batch_id, *limits)
+        if verdict in REFUSALS:
+            raise refusal(user, allowance, verdict, *rest)
         if verdict == b"NOTHING":
             message = "No video of this batch failed, so there is nothing to run again."
             raise WrongState("NO_RETRYABLE_ITEMS", batch_id, message)

@@ -1,12 +1,15 @@
 -- create(user, batch_id, request_id, body_hash, spec, options, max_concurrent, serial,
---        continue_on_error, keep_ms, deadline_ms, weight, rate, quota, webhook,
---        item_prefix, (video, task, site)...) -> {verdict, batch_id}
+--        continue_on_error, keep_ms, deadline_ms, weight, batches_per_minute, most_videos,
+--        most_audio_ms, webhook, item_prefix, (video, task, site)...)
+--   -> {CREATED | REPLAYED | CONFLICT, batch_id} | {FULL} | {RATE, wait_ms}
+--    | {VIDEOS | AUDIO, usage...}
 -- Stores the batch and makes its items ready, or nothing. The same request_id again is REPLAYED with
 -- the batch it made; with another body it is CONFLICT. FULL: there is no room for new batches, what
--- is left is for finishing those there are. `rate` and `quota` are not used before there are tiers.
+-- is left is for finishing those there are. RATE, VIDEOS, AUDIO: the user has had their share.
 
 local user, batch_id, request_id, body_hash = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local item_prefix, first = ARGV[16], 17
+local per_minute = tonumber(ARGV[13])
+local item_prefix, first = ARGV[17], 18
 local request = key('request', user, request_id)
 local MOST_MEMORY = 0.8
 
@@ -25,15 +28,22 @@ if request_id ~= '' then
 end
 -- The same attempt of the same gateway, whose reply was lost.
 if load_batch(user, batch_id) then return {'REPLAYED', batch_id} end
-if memory_is_short() then return {'FULL', ''} end
+if memory_is_short() then return {'FULL'} end
+local wait_ms = rate_wait_ms(user, per_minute)
+if wait_ms > 0 then return {'RATE', wait_ms} end
 
 local total = (#ARGV - first + 1) / 3
+local month = month_of(now)
+local refusal = quota_refusal(user, month, total, ARGV[14], ARGV[15])
+if refusal then return refusal end
+
 local batch = {key = key('batch', user, batch_id), user = user, id = batch_id}
 set(batch, {
   spec = ARGV[5], options = ARGV[6], state = BATCH_PENDING, revision = 0, round = 1,
   total = total, placed = 0, max_concurrent = ARGV[7], serial = ARGV[8],
   continue_on_error = ARGV[9], keep_ms = ARGV[10], deadline_ms = ARGV[11], weight = ARGV[12],
-  webhook = ARGV[15], item_prefix = item_prefix, cancelled = 0, created_ms = now, updated_ms = now,
+  month = month, most_videos = ARGV[14], most_audio_ms = ARGV[15],
+  webhook = ARGV[16], item_prefix = item_prefix, cancelled = 0, created_ms = now, updated_ms = now,
   n1 = total, n2 = 0, n3 = 0, n4 = 0, n5 = 0, n6 = 0, n7 = 0, n8 = 0,
   known = 0, known_audio_ms = 0, ended_unknown = 0, ended_audio_ms = 0, done_audio_ms = 0,
 })
@@ -48,6 +58,8 @@ for index = 0, total - 1 do
   })
   redis.call('ZADD', key('ready', user, batch_id), index, item.member)
 end
+reserve(batch, total)
+count_batch(user, per_minute)
 redis.call('ZADD', key('index', user), now, batch_id)
 redis.call('ZADD', key('deadlines'), now + tonumber(batch.deadline_ms), user .. '/' .. batch_id)
 if request_id ~= '' then

@@ -1,9 +1,8 @@
 #!lua flags=allow-oom
 -- finish(member, epoch, state, outcome, transcription_id, transcript, duration_ms, worker,
---        reason, charge) -> OK | STALE
+--        reason) -> OK | STALE
 -- Ends an item: SUCCEEDED, with its transcript, FAILED or CANCELLED. The first end wins; a replay of
--- it is OK. A cancel that was asked for turns a failure into CANCELLED, never a success. `charge` is
--- not used before there are tiers.
+-- it is OK. A cancel that was asked for turns a failure into CANCELLED, never a success.
 
 local item = load_item(ARGV[1])
 local epoch, state = tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -44,7 +44,7 @@ def shown(default: object) -> str:
         default = str(default).lower()
     if isinstance(default, Path):
         default = str(default).replace(tempfile.gettempdir(), "$TMPDIR")
-    return "" if default in (None, "", PydanticUndefined) else f"`{default}`"
+    return "" if default in (None, "", {}, PydanticUndefined) else f"`{default}`"
 
 
 def rows(settings: type[BaseSettings]) -> Iterator[str]:

@@ -91,6 +91,7 @@ local function finish_item(batch, item, state, outcome, reason)
   move(batch, item, state)
   set(item, {ended_ms = now, outcome = outcome or '', not_before_ms = ''})
   tally_end(batch, item)
+  settle_reservation(batch, item)
   ended_items[#ended_items + 1] = item.id
   emit_item(batch, item)
 end

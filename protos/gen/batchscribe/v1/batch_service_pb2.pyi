@@ -100,7 +100,9 @@ class CreateBatchRequest(_message.Message):
     display_name: _builtins.str
     """A name for people, at most 63 characters."""
     validate_only: _builtins.bool
-    """Only check: nothing is created and the batch that comes back has no id."""
+    """Only check, the month's quota too: nothing is created, the batch that comes back has no id, and
+    the rate of batches does not matter.
+    """
     @_builtins.property
     def videos(self) -> _containers.RepeatedCompositeFieldContainer[_batch_pb2.VideoSpec]:
         """The videos, 1 to 10 (the server may allow another number up to 500). The same address may come
@@ -731,6 +733,128 @@ class ExportTranscriptResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportTranscriptResponse: _TypeAlias = ExportTranscriptResponse  # noqa: Y015
+
+@_typing.final
+class GetQuotaRequest(_message.Message):
+    """Request of GetQuota."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetQuotaRequest: _TypeAlias = GetQuotaRequest  # noqa: Y015
+
+@_typing.final
+class GetQuotaResponse(_message.Message):
+    """Response of GetQuota."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUOTA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def quota(self) -> Global___Quota:
+        """Limits and usage as of now."""
+
+    def __init__(
+        self,
+        *,
+        quota: Global___Quota | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetQuotaResponse: _TypeAlias = GetQuotaResponse  # noqa: Y015
+
+@_typing.final
+class Quota(_message.Message):
+    """What a user may do, and has had. A video counts in the month (UTC) in which its batch was created or
+    retried: it is reserved until it ends, used if it succeeded, and given back if not.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIER_FIELD_NUMBER: _builtins.int
+    MAX_VIDEOS_PER_BATCH_FIELD_NUMBER: _builtins.int
+    MAX_CONCURRENT_FIELD_NUMBER: _builtins.int
+    BATCHES_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    NEXT_BATCH_TIME_FIELD_NUMBER: _builtins.int
+    MONTHLY_VIDEOS_FIELD_NUMBER: _builtins.int
+    VIDEOS_USED_FIELD_NUMBER: _builtins.int
+    VIDEOS_RESERVED_FIELD_NUMBER: _builtins.int
+    MONTHLY_AUDIO_FIELD_NUMBER: _builtins.int
+    AUDIO_USED_FIELD_NUMBER: _builtins.int
+    RESET_TIME_FIELD_NUMBER: _builtins.int
+    tier: _builtins.str
+    """Name of the set of limits that the operator has chosen for you."""
+    max_videos_per_batch: _builtins.int
+    """The most videos in one batch."""
+    max_concurrent: _builtins.int
+    """The most videos of one batch that run at a time."""
+    batches_per_minute: _builtins.int
+    """The most batches created within a minute; unset means any number."""
+    monthly_videos: _builtins.int
+    """The most videos in a month; unset means any number."""
+    videos_used: _builtins.int
+    """Videos of this month that succeeded."""
+    videos_reserved: _builtins.int
+    """Videos of this month that have not ended."""
+    @_builtins.property
+    def next_batch_time(self) -> _timestamp_pb2.Timestamp:
+        """When the next batch may be created; unset means now."""
+
+    @_builtins.property
+    def monthly_audio(self) -> _duration_pb2.Duration:
+        """Once this much audio is used no batch is accepted until the next month; those accepted before go on.
+        Unset means any length.
+        """
+
+    @_builtins.property
+    def audio_used(self) -> _duration_pb2.Duration:
+        """Audio of the videos that succeeded this month."""
+
+    @_builtins.property
+    def reset_time(self) -> _timestamp_pb2.Timestamp:
+        """When the next month begins."""
+
+    def __init__(
+        self,
+        *,
+        tier: _builtins.str = ...,
+        max_videos_per_batch: _builtins.int = ...,
+        max_concurrent: _builtins.int = ...,
+        batches_per_minute: _builtins.int | None = ...,
+        next_batch_time: _timestamp_pb2.Timestamp | None = ...,
+        monthly_videos: _builtins.int | None = ...,
+        videos_used: _builtins.int = ...,
+        videos_reserved: _builtins.int = ...,
+        monthly_audio: _duration_pb2.Duration | None = ...,
+        audio_used: _duration_pb2.Duration | None = ...,
+        reset_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batches_per_minute", b"_batches_per_minute", "_monthly_videos", b"_monthly_videos", "audio_used", b"audio_used", "batches_per_minute", b"batches_per_minute", "monthly_audio", b"monthly_audio", "monthly_videos", b"monthly_videos", "next_batch_time", b"next_batch_time", "reset_time", b"reset_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batches_per_minute", b"_batches_per_minute", "_monthly_videos", b"_monthly_videos", "audio_used", b"audio_used", "batches_per_minute", b"batches_per_minute", "max_concurrent", b"max_concurrent", "max_videos_per_batch", b"max_videos_per_batch", "monthly_audio", b"monthly_audio", "monthly_videos", b"monthly_videos", "next_batch_time", b"next_batch_time", "reset_time", b"reset_time", "tier", b"tier", "videos_reserved", b"videos_reserved", "videos_used", b"videos_used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__batches_per_minute: _TypeAlias = _typing.Literal["batches_per_minute"]  # noqa: Y015
+    _WhichOneofArgType__batches_per_minute: _TypeAlias = _typing.Literal["_batches_per_minute", b"_batches_per_minute"]  # noqa: Y015
+    _WhichOneofReturnType__monthly_videos: _TypeAlias = _typing.Literal["monthly_videos"]  # noqa: Y015
+    _WhichOneofArgType__monthly_videos: _TypeAlias = _typing.Literal["_monthly_videos", b"_monthly_videos"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batches_per_minute) -> _WhichOneofReturnType__batches_per_minute | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__monthly_videos) -> _WhichOneofReturnType__monthly_videos | None: ...
+
+Global___Quota: _TypeAlias = Quota  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

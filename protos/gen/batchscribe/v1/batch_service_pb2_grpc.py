@@ -30,9 +30,9 @@ class BatchServiceStub:
 
     Every call carries the metadata `authorization: Bearer <key>`. Errors are `google.rpc.Status` with an
     `ErrorInfo` of domain "batchscribe" and, where they help, `BadRequest` (field paths such as
-    `videos[3].url`), `RetryInfo`, `ResourceInfo` or `PreconditionFailure`. A batch of another user is
-    NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means: the same call
-    may be made again.
+    `videos[3].url`), `RetryInfo`, `QuotaFailure`, `ResourceInfo` or `PreconditionFailure`. A batch of
+    another user is NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means:
+    the same call may be made again.
     """
 
     def __init__(self, channel):
@@ -91,6 +91,11 @@ class BatchServiceStub:
                 request_serializer=batchscribe_dot_v1_dot_batch__service__pb2.ExportTranscriptRequest.SerializeToString,
                 response_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.ExportTranscriptResponse.FromString,
                 _registered_method=True)
+        self.GetQuota = channel.unary_unary(
+                '/batchscribe.v1.BatchService/GetQuota',
+                request_serializer=batchscribe_dot_v1_dot_batch__service__pb2.GetQuotaRequest.SerializeToString,
+                response_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.GetQuotaResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/batchscribe.v1.BatchService/ListModels',
                 request_serializer=batchscribe_dot_v1_dot_batch__service__pb2.ListModelsRequest.SerializeToString,
@@ -103,15 +108,17 @@ class BatchServiceServicer:
 
     Every call carries the metadata `authorization: Bearer <key>`. Errors are `google.rpc.Status` with an
     `ErrorInfo` of domain "batchscribe" and, where they help, `BadRequest` (field paths such as
-    `videos[3].url`), `RetryInfo`, `ResourceInfo` or `PreconditionFailure`. A batch of another user is
-    NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means: the same call
-    may be made again.
+    `videos[3].url`), `RetryInfo`, `QuotaFailure`, `ResourceInfo` or `PreconditionFailure`. A batch of
+    another user is NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means:
+    the same call may be made again.
     """
 
     def CreateBatch(self, request, context):
         """Checks every video, stores the batch and returns at once; the work goes on without the caller.
         Nothing is created unless everything is valid; INVALID_ARGUMENT lists all violations together.
-        With `request_id` it is safe to send again.
+        With `request_id` it is safe to send again. RESOURCE_EXHAUSTED with reason RATE_LIMITED: too many
+        batches within a minute; with VIDEO_QUOTA_EXCEEDED or AUDIO_QUOTA_EXCEEDED: more than you may have
+        this month, see GetQuota. `RetryInfo` says when there is more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,7 +165,9 @@ class BatchServiceServicer:
     def RetryBatch(self, request, context):
         """Runs the failed and the skipped items of an ended batch again, as a new round with fresh
         attempts; those that succeeded keep their transcripts. FAILED_PRECONDITION with reason
-        BATCH_RUNNING while the batch runs, and with NO_RETRYABLE_ITEMS if no item failed.
+        BATCH_RUNNING while the batch runs, and with NO_RETRYABLE_ITEMS if no item failed. The items count
+        against the month's quota like new ones, and RESOURCE_EXHAUSTED is as in CreateBatch; the rate of
+        batches does not matter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -181,6 +190,13 @@ class BatchServiceServicer:
 
     def ExportTranscript(self, request, context):
         """Streams a transcript as a file.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetQuota(self, request, context):
+        """Returns what you may do and what you have had of it this month.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -246,6 +262,11 @@ def add_BatchServiceServicer_to_server(servicer, server):
                     request_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.ExportTranscriptRequest.FromString,
                     response_serializer=batchscribe_dot_v1_dot_batch__service__pb2.ExportTranscriptResponse.SerializeToString,
             ),
+            'GetQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQuota,
+                    request_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.GetQuotaRequest.FromString,
+                    response_serializer=batchscribe_dot_v1_dot_batch__service__pb2.GetQuotaResponse.SerializeToString,
+            ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
                     request_deserializer=batchscribe_dot_v1_dot_batch__service__pb2.ListModelsRequest.FromString,
@@ -264,9 +285,9 @@ class BatchService:
 
     Every call carries the metadata `authorization: Bearer <key>`. Errors are `google.rpc.Status` with an
     `ErrorInfo` of domain "batchscribe" and, where they help, `BadRequest` (field paths such as
-    `videos[3].url`), `RetryInfo`, `ResourceInfo` or `PreconditionFailure`. A batch of another user is
-    NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means: the same call
-    may be made again.
+    `videos[3].url`), `RetryInfo`, `QuotaFailure`, `ResourceInfo` or `PreconditionFailure`. A batch of
+    another user is NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means:
+    the same call may be made again.
     """
 
     @staticmethod
@@ -529,6 +550,33 @@ class BatchService:
             '/batchscribe.v1.BatchService/ExportTranscript',
             batchscribe_dot_v1_dot_batch__service__pb2.ExportTranscriptRequest.SerializeToString,
             batchscribe_dot_v1_dot_batch__service__pb2.ExportTranscriptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/batchscribe.v1.BatchService/GetQuota',
+            batchscribe_dot_v1_dot_batch__service__pb2.GetQuotaRequest.SerializeToString,
+            batchscribe_dot_v1_dot_batch__service__pb2.GetQuotaResponse.FromString,
             options,
             channel_credentials,
             insecure,

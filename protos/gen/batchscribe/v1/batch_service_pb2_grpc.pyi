@@ -17,16 +17,18 @@ class BatchServiceStub:
 
     Every call carries the metadata `authorization: Bearer <key>`. Errors are `google.rpc.Status` with an
     `ErrorInfo` of domain "batchscribe" and, where they help, `BadRequest` (field paths such as
-    `videos[3].url`), `RetryInfo`, `ResourceInfo` or `PreconditionFailure`. A batch of another user is
-    NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means: the same call
-    may be made again.
+    `videos[3].url`), `RetryInfo`, `QuotaFailure`, `ResourceInfo` or `PreconditionFailure`. A batch of
+    another user is NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means:
+    the same call may be made again.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.CreateBatchRequest, _batch_service_pb2.CreateBatchResponse]
     """Checks every video, stores the batch and returns at once; the work goes on without the caller.
     Nothing is created unless everything is valid; INVALID_ARGUMENT lists all violations together.
-    With `request_id` it is safe to send again.
+    With `request_id` it is safe to send again. RESOURCE_EXHAUSTED with reason RATE_LIMITED: too many
+    batches within a minute; with VIDEO_QUOTA_EXCEEDED or AUDIO_QUOTA_EXCEEDED: more than you may have
+    this month, see GetQuota. `RetryInfo` says when there is more.
     """
     GetBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.GetBatchRequest, _batch_service_pb2.GetBatchResponse]
     """Returns a batch as it is now."""
@@ -46,7 +48,9 @@ class BatchServiceStub:
     RetryBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.RetryBatchRequest, _batch_service_pb2.RetryBatchResponse]
     """Runs the failed and the skipped items of an ended batch again, as a new round with fresh
     attempts; those that succeeded keep their transcripts. FAILED_PRECONDITION with reason
-    BATCH_RUNNING while the batch runs, and with NO_RETRYABLE_ITEMS if no item failed.
+    BATCH_RUNNING while the batch runs, and with NO_RETRYABLE_ITEMS if no item failed. The items count
+    against the month's quota like new ones, and RESOURCE_EXHAUSTED is as in CreateBatch; the rate of
+    batches does not matter.
     """
     DeleteBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.DeleteBatchRequest, _batch_service_pb2.DeleteBatchResponse]
     """Deletes an ended batch with its items and transcripts, at once and for good. Watches of it end with
@@ -56,6 +60,8 @@ class BatchServiceStub:
     """Returns a transcript, its segments in pages."""
     ExportTranscript: _aio.UnaryStreamMultiCallable[_batch_service_pb2.ExportTranscriptRequest, _batch_service_pb2.ExportTranscriptResponse]
     """Streams a transcript as a file."""
+    GetQuota: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.GetQuotaRequest, _batch_service_pb2.GetQuotaResponse]
+    """Returns what you may do and what you have had of it this month."""
     ListModels: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ListModelsRequest, _batch_service_pb2.ListModelsResponse]
     """Lists the models that CreateBatch accepts."""
 
@@ -64,9 +70,9 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every call carries the metadata `authorization: Bearer <key>`. Errors are `google.rpc.Status` with an
     `ErrorInfo` of domain "batchscribe" and, where they help, `BadRequest` (field paths such as
-    `videos[3].url`), `RetryInfo`, `ResourceInfo` or `PreconditionFailure`. A batch of another user is
-    NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means: the same call
-    may be made again.
+    `videos[3].url`), `RetryInfo`, `QuotaFailure`, `ResourceInfo` or `PreconditionFailure`. A batch of
+    another user is NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means:
+    the same call may be made again.
     """
 
     @_abc_1.abstractmethod
@@ -77,7 +83,9 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_batch_service_pb2.CreateBatchResponse]:
         """Checks every video, stores the batch and returns at once; the work goes on without the caller.
         Nothing is created unless everything is valid; INVALID_ARGUMENT lists all violations together.
-        With `request_id` it is safe to send again.
+        With `request_id` it is safe to send again. RESOURCE_EXHAUSTED with reason RATE_LIMITED: too many
+        batches within a minute; with VIDEO_QUOTA_EXCEEDED or AUDIO_QUOTA_EXCEEDED: more than you may have
+        this month, see GetQuota. `RetryInfo` says when there is more.
         """
 
     @_abc_1.abstractmethod
@@ -133,7 +141,9 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_batch_service_pb2.RetryBatchResponse]:
         """Runs the failed and the skipped items of an ended batch again, as a new round with fresh
         attempts; those that succeeded keep their transcripts. FAILED_PRECONDITION with reason
-        BATCH_RUNNING while the batch runs, and with NO_RETRYABLE_ITEMS if no item failed.
+        BATCH_RUNNING while the batch runs, and with NO_RETRYABLE_ITEMS if no item failed. The items count
+        against the month's quota like new ones, and RESOURCE_EXHAUSTED is as in CreateBatch; the rate of
+        batches does not matter.
         """
 
     @_abc_1.abstractmethod
@@ -161,6 +171,14 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_batch_service_pb2.ExportTranscriptRequest, _abc.AsyncIterator[_batch_service_pb2.ExportTranscriptResponse]],
     ) -> _abc.AsyncIterator[_batch_service_pb2.ExportTranscriptResponse]:
         """Streams a transcript as a file."""
+
+    @_abc_1.abstractmethod
+    def GetQuota(
+        self,
+        request: _batch_service_pb2.GetQuotaRequest,
+        context: _aio.ServicerContext[_batch_service_pb2.GetQuotaRequest, _abc.Awaitable[_batch_service_pb2.GetQuotaResponse]],
+    ) -> _abc.Awaitable[_batch_service_pb2.GetQuotaResponse]:
+        """Returns what you may do and what you have had of it this month."""
 
     @_abc_1.abstractmethod
     def ListModels(
