@@ -9,6 +9,8 @@ import pytest
 import redis.asyncio
 from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
 from batchscribe.v1.batch_pb2 import BatchOptions, ItemState
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from structlog.testing import capture_logs
 
 from gateway.store import BatchStore, Lease, Renewal, connect, keys
@@ -124,17 +126,18 @@ async def test_what_is_claimed_during_a_drain_is_given_up(valkey: Valkey, redis_
     """A lease that arrives when its gateway is going away is not left to run out."""
     transcriber = ScriptedTranscriber()
     async with proxied(valkey.path) as proxy, running(transcriber), AsyncExitStack() as stack:
+        async with running_gateway(redis_url) as entry:
+            await entry.create("http://x/1")
+        proxy.harm("claim", Harm.FREEZE)
         gateway = await stack.enter_async_context(
             running_gateway(proxy.url, [transcriber.address], drain_grace_seconds=5)
         )
-        proxy.harm("claim", Harm.FREEZE)
-        batch = await gateway.create("http://x/1")
-        watch = gateway.watch(batch.batch_id)
-        await anext(watch)
         await proxy.holding.wait()
-        leaving = asyncio.create_task(stack.aclose())
-        with pytest.raises(grpc.aio.AioRpcError):
-            await anext(watch)
+        async with grpc.aio.insecure_channel(gateway.address) as channel:
+            health = HealthStub(channel).Watch(HealthCheckRequest())
+            leaving = asyncio.create_task(stack.aclose())
+            while (await health.read()).status is HealthCheckResponse.SERVING:
+                pass
         proxy.thaw()
         await leaving
         client = redis.asyncio.Redis.from_url(redis_url)
