@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 from batchscribe.transcriber.v1 import child_pb2
 from batchscribe.v1 import batch_pb2
+from google.protobuf.message import DecodeError
 
 from transcriber import frames
 
@@ -63,10 +64,14 @@ class JobFailed(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """``python -m module``: told ``setup`` first, it has done ``warm_up`` before it gets jobs."""
+    """``python -m module``: set up first, it has done ``warm_up`` before it gets jobs.
+
+    ``set_up`` is entered with our end of a process's line before anything is said there, gives
+    what the process is told first, and is left when the process has ended.
+    """
 
     module: str
-    setup: child_pb2.ChildRequest
+    set_up: Callable[[socket.socket], AbstractAsyncContextManager[child_pb2.ChildRequest]]
     environment: Mapping[str, str]
     warm_up: Sequence[child_pb2.ChildRequest] = ()
 
@@ -123,8 +128,8 @@ class ChildProcess:
         """Start the process and return when it has ended; cancelling this kills it."""
         try:
             await self._live()
-        except OSError as error:
-            log.error("child cannot be started", module=self._program.module, error=str(error))
+        except (OSError, DecodeError) as error:
+            log.error("child is of no use", module=self._program.module, error=str(error))
         finally:
             self._ending = self._ending or Ending.CRASHED
             self._fail_jobs(self._ending)
@@ -205,13 +210,14 @@ class ChildProcess:
         return process
 
     async def _listen(self, ours: socket.socket) -> None:
-        reader, self._writer = await asyncio.open_unix_connection(sock=ours)
-        self._send(self._program.setup)
-        try:
-            while (body := await frames.read_frame(reader)) is not None:
-                self._take(child_pb2.ChildReply.FromString(body))
-        finally:
-            self._writer.close()
+        async with self._program.set_up(ours) as setup:
+            reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+            self._send(setup)
+            try:
+                while (body := await frames.read_frame(reader)) is not None:
+                    self._take(child_pb2.ChildReply.FromString(body))
+            finally:
+                self._writer.close()
 
     def _take(self, reply: child_pb2.ChildReply) -> None:
         kind = reply.WhichOneof("kind")

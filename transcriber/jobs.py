@@ -40,6 +40,10 @@ class Line:
         self._file: BinaryIO = connection.makefile("rb")
         self._sending = threading.Lock()
 
+    def pass_on(self, listener: socket.socket) -> None:
+        """Give the parent ``listener``, before anything is said."""
+        socket.send_fds(self._connection, [b"\0"], [listener.fileno()])
+
     def send(self, reply: child_pb2.ChildReply) -> None:
         frame = frames.pack(reply)
         with self._sending:
@@ -64,15 +68,16 @@ class Job:
     def cancelled(self) -> bool:
         return self._cancelled.is_set()
 
-    def check(self) -> None:
-        """Let the parent know that the job gets on; raise JobCancelled if it has asked to stop."""
-        self._stop_if_asked()
-        if time.monotonic() - self._spoken >= _BEAT_SECONDS:
-            self.send(child_pb2.ChildReply(beat=child_pb2.Beat()))
+    def check(self, quiet_seconds: float = 0.0) -> None:
+        """Let the parent know that the job gets on; raise JobCancelled if it has asked to stop.
 
-    def announce_silence(self, seconds: float) -> None:
-        """Say that for so long a silence does not mean that the job hangs."""
-        self.send(child_pb2.ChildReply(beat=child_pb2.Beat(quiet_seconds=seconds)))
+        For ``quiet_seconds`` from now on silence does not mean that the job hangs.
+        """
+        self._stop_if_asked()
+        if quiet_seconds or time.monotonic() - self._spoken >= _BEAT_SECONDS:
+            self.send(child_pb2.ChildReply(beat=child_pb2.Beat(quiet_seconds=quiet_seconds)))
+        if quiet_seconds:
+            self._spoken = 0.0  # The next check takes the word back.
 
     def send(self, reply: child_pb2.ChildReply) -> None:
         """Tell the parent; raises JobCancelled once it has asked to stop."""

@@ -4,33 +4,39 @@ A child gets no setting that it does not need; the one that reads what strangers
 """
 
 import os
+import socket
 import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from batchscribe.transcriber.v1 import child_pb2
 
+from transcriber import doors
 from transcriber.child_process import Limits, Program
 from transcriber.settings import Settings
+from transcriber.socks import SocksServer
 
 _PASSED_ON = ("LANG", "LC_", "LD_LIBRARY_PATH", "PYTHON", "SSL_CERT_", "TZ")
 _PASSED_ON_TO_ENGINE = (*_PASSED_ON, "CUDA_", "HF_", "OMP_")
 
 
-def fetcher(settings: Settings, home: Path) -> Program:
-    """Return the program of the fetch child."""
+def fetcher(settings: Settings, home: Path, network: SocksServer) -> Program:
+    """Return the program of the fetch child, whose only way out is ``network``."""
     setup = child_pb2.FetchSetup(
         max_bytes=settings.max_media_bytes,
         cookies_file=str(settings.cookies_file or ""),
-        proxy=settings.proxy,
+        media_root=str(settings.media_root.resolve() if settings.media_root else ""),
     )
     setup.max_audio.FromMilliseconds(int(settings.max_audio_seconds * 1000))
-    return Program(
-        "transcriber.fetch",
-        child_pb2.ChildRequest(fetch_setup=setup),
-        _environment(home, _PASSED_ON),
-    )
+
+    @asynccontextmanager
+    async def set_up(line: socket.socket) -> AsyncIterator[child_pb2.ChildRequest]:
+        async with doors.answered(line, network) as setup.proxy:
+            yield child_pb2.ChildRequest(fetch_setup=setup)
+
+    return Program("transcriber.fetch", set_up, _environment(home, _PASSED_ON))
 
 
 def engine(settings: Settings, home: Path) -> Program:
@@ -47,7 +53,7 @@ def engine(settings: Settings, home: Path) -> Program:
     environment = _environment(home, _PASSED_ON_TO_ENGINE)
     return Program(
         "transcriber.engine",
-        child_pb2.ChildRequest(engine_setup=setup),
+        lambda _: nullcontext(child_pb2.ChildRequest(engine_setup=setup)),
         environment | _cuda(environment, setup.model_dir, number),
         [
             child_pb2.ChildRequest(load=child_pb2.LoadJob(model=model))

@@ -12,6 +12,7 @@ from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
 from batchscribe.transcriber.v1 import transcriber_service_pb2_grpc as contract_grpc
 
 from servicekit import reflection, serve, tasks
+from servicekit.egress import Egress
 from transcriber import programs
 from transcriber.child_process import JobFailed
 from transcriber.children import Child, ChildUnavailable
@@ -21,6 +22,7 @@ from transcriber.runner import TaskRunner
 from transcriber.scratch import Scratch
 from transcriber.servicer import TranscriberServicer
 from transcriber.settings import Settings
+from transcriber.socks import SocksServer, through
 from transcriber.tasks import TaskTable
 from transcriber.watchers import Watchers
 
@@ -46,7 +48,7 @@ class Transcriber:
         self.watchers = watchers
         self._changed = asyncio.Event()
         self.fetcher = Child(
-            programs.fetcher(settings, scratch.home),
+            programs.fetcher(settings, scratch.home, _network(settings)),
             programs.fetcher_limits(settings),
             self._changed.set,
         )
@@ -157,6 +159,11 @@ async def _listen(
     await server.start()
     print(json.dumps({"listening": f"{host}:{port}"}), flush=True)
     return server
+
+
+def _network(settings: Settings) -> SocksServer:
+    egress = Egress(settings.egress_allow, settings.egress_ports)
+    return SocksServer(egress, through(settings.proxy)) if settings.proxy else SocksServer(egress)
 
 
 def _identity(settings: Settings, versions: Mapping[str, str]) -> contract.WatchStatusResponse:

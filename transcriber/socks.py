@@ -9,16 +9,18 @@ network of its own.
 import asyncio
 import hmac
 import ipaddress
+import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import structlog
+from python_socks import ProxyError
+from python_socks.async_.asyncio import Proxy
 
 from servicekit.egress import Egress, Forbidden
 
-USER = "fetch"
-
+_USER = "fetch"
 _OPENING_SECONDS = 15.0  # For look-up and connecting; yt-dlp waits no longer.
 
 _VERSION = 5
@@ -36,6 +38,20 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[str, int], Awaitable[Streams]]
 
 
+def through(proxy_url: str) -> Connect:
+    """Return what dials by way of the operator's own proxy. Raises ValueError."""
+    proxy = Proxy.from_url(proxy_url)
+
+    async def connect(address: str, port: int) -> Streams:
+        try:
+            connection = await proxy.connect(address, port)
+        except ProxyError as error:
+            raise ConnectionError(str(error)) from error
+        return await asyncio.open_connection(sock=connection)
+
+    return connect
+
+
 class _Refusal(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -43,22 +59,25 @@ class _Refusal(Exception):
 
 
 class SocksServer:
-    """Dials through ``egress`` for whoever knows ``secret``."""
+    """Dials through ``egress`` for whoever knows the secret of this start."""
 
-    def __init__(
-        self, egress: Egress, secret: str, connect: Connect = asyncio.open_connection
-    ) -> None:
-        """``connect`` dials an address that the filter has let pass."""
+    def __init__(self, egress: Egress, connect: Connect = asyncio.open_connection) -> None:
+        """``connect`` dials what the filter has let pass."""
         self._egress = egress
-        self._credentials = _field(USER) + _field(secret)
         self._connect = connect
+        self._secret = secrets.token_urlsafe(32)
+        self._credentials = _field(_USER) + _field(self._secret)
 
     @asynccontextmanager
-    async def answering(self, listener: socket.socket) -> AsyncIterator[None]:
-        """Answer at ``listener`` while the context is open; what is connected then stays so."""
+    async def answering(self, listener: socket.socket) -> AsyncIterator[str]:
+        """Answer at ``listener`` while the context is open; gives the address to be used there.
+
+        What is connected in the end stays so until one side hangs up.
+        """
+        host, port = listener.getsockname()
         server = await asyncio.start_server(self._answer, sock=listener)
         try:
-            yield
+            yield f"socks5h://{_USER}:{self._secret}@{host}:{port}"
         finally:
             server.close()
 

@@ -94,6 +94,7 @@ async def start(directory: Path, **settings: object) -> asyncio.subprocess.Proce
         "model_dir": directory / "models",
         "work_dir": directory / "work",
         "drain_grace_seconds": 0,
+        "egress_allow": "127.0.0.1:*",
     }
     environment = {
         f"TRANSCRIBER_{name.upper()}": str(value) for name, value in (defaults | settings).items()

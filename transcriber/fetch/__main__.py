@@ -8,13 +8,16 @@ from pathlib import Path
 
 import yt_dlp
 from batchscribe.transcriber.v1 import child_pb2
+from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
 from batchscribe.v1 import batch_pb2
 
 from transcriber import jobs
 from transcriber.clips import Part, part_of
 from transcriber.failures import VideoFailure
+from transcriber.fetch import network
 from transcriber.fetch.decode import Decoded, Media, MediaFile
-from transcriber.fetch.source import Listing, Source
+from transcriber.fetch.files import is_file_url, path_of
+from transcriber.fetch.source import Listing, Source, check_size
 
 _UNHEARD_SECONDS = 0.25  # Declared lengths are rounded to about as much.
 
@@ -39,6 +42,9 @@ class Fetcher:
 
     def _resolve(self, job: jobs.Job) -> child_pb2.ChildReply:
         asked = job.request.resolve
+        if is_file_url(asked.url):
+            video = contract.PlaylistEntry(url=asked.url)
+            return child_pb2.ChildReply(resolved=contract.ResolveSourceResponse(video=video))
         with closing(Source(self._setup, job.check, list_limit=asked.limit + 1)) as source:
             job.when_cancelled(source.hang_up)
             return child_pb2.ChildReply(resolved=source.list(asked.url, asked.limit))
@@ -52,19 +58,27 @@ class Fetcher:
 
     def _fetch(self, job: jobs.Job, directory: Path) -> child_pb2.ChildReply:
         started = time.monotonic()
-        media_path = directory / "media"
-        listing = self._download(job, media_path)
+        listing, media_path = self._obtain(job, directory / "media")
         fetched = time.monotonic()
         samples_path = directory / "samples"
         with MediaFile(media_path) as file:
             media = file.media
             self._tell(job, _title(listing, media), media.duration_seconds)
             decoded = file.decode(samples_path, _part(job), self._max_seconds, job.check)
-        media_path.unlink()
+        (directory / "media").unlink(missing_ok=True)
         reply = _fetched(job, listing, media, decoded, samples_path)
         reply.timings.fetch.FromMilliseconds(int((fetched - started) * 1000))
         reply.timings.decode.FromMilliseconds(int((time.monotonic() - fetched) * 1000))
         return child_pb2.ChildReply(fetched=reply)
+
+    def _obtain(self, job: jobs.Job, path: Path) -> tuple[Listing, Path]:
+        """Return what is known of the source and where its media is: at ``path`` if downloaded."""
+        url = job.request.fetch.url
+        if not is_file_url(url):
+            return self._download(job, path), path
+        file = path_of(url, self._setup.media_root)
+        check_size(file.stat().st_size, self._setup.max_bytes)
+        return Listing({"id": file.stem, "title": file.stem, "extractor": "file"}), file
 
     def _download(self, job: jobs.Job, path: Path) -> Listing:
         with closing(Source(self._setup, job.check)) as source:
@@ -118,6 +132,9 @@ def _damaged(decoded: Decoded) -> batch_pb2.ItemWarning:
 
 def main() -> None:
     line = jobs.begin()
+    network.leave()
+    with network.door() as door:
+        line.pass_on(door)
     request = line.receive()
     if request is None:
         return
