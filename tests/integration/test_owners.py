@@ -135,8 +135,10 @@ async def test_what_is_claimed_during_a_drain_is_given_up(valkey: Valkey, redis_
         await proxy.holding.wait()
         async with grpc.aio.insecure_channel(gateway.address) as channel:
             health = HealthStub(channel).Watch(HealthCheckRequest())
+            while (await health.read()).status != HealthCheckResponse.SERVING:
+                pass
             leaving = asyncio.create_task(stack.aclose())
-            while (await health.read()).status is HealthCheckResponse.SERVING:
+            while (await health.read()).status == HealthCheckResponse.SERVING:
                 pass
         proxy.thaw()
         await leaving
