@@ -141,6 +141,7 @@ async def test_what_is_claimed_during_a_drain_is_given_up(valkey: Valkey, redis_
             while (await health.read()).status == HealthCheckResponse.SERVING:
                 pass
         proxy.thaw()
+        await asyncio.wait_for(proxy.harmed.wait(), 5)
         await leaving
         client = redis.asyncio.Redis.from_url(redis_url)
         leased = await client.zcard(keys.key("leases"))
