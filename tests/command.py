@@ -21,9 +21,17 @@ class Finished:
 
 
 def environment(data_dir: Path, **more: str) -> dict[str, str]:
-    """An environment without the user's own servers, with ``data_dir`` as the default one."""
+    """An environment without the user's own servers, with ``data_dir`` as the default one.
+
+    Transcribers of such a server may fetch from servers of the tests.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("BATCHSCRIBE_")}
-    return kept | {"BATCHSCRIBE_DATA_DIR": str(data_dir), "COLUMNS": "200"} | more
+    given = {
+        "BATCHSCRIBE_DATA_DIR": str(data_dir),
+        "TRANSCRIBER_EGRESS_ALLOW": "127.0.0.1:*",
+        "COLUMNS": "200",
+    }
+    return kept | given | more
 
 
 async def start(
