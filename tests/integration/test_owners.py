@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from structlog.testing import capture_logs
 
-from gateway.store import BatchStore, Lease, Renewal, connect, keys
+from gateway.store import BatchStore, Lease, Renewal, connect, keys, scripts
 from tests.integration.test_store import USER, claim, new_batch, succeed
 from tests.redis_proxy import Harm, proxied
 from tests.running_gateway import running_gateway
@@ -124,10 +124,12 @@ async def test_a_transcriber_may_go_while_another_is_given_work(valkey: Valkey) 
 
 async def test_what_is_claimed_during_a_drain_is_given_up(valkey: Valkey, redis_url: str) -> None:
     """A lease that arrives when its gateway is going away is not left to run out."""
-    transcriber = ScriptedTranscriber()
+    transcriber, client = ScriptedTranscriber(), redis.asyncio.Redis.from_url(redis_url)
     async with proxied(valkey.path) as proxy, running(transcriber), AsyncExitStack() as stack:
         async with running_gateway(redis_url) as entry:
             await entry.create("http://x/1")
+        # The call that is held must be the one that claims, not one that finds no script.
+        await client.script_load(scripts.source("claim"))
         proxy.harm("claim", Harm.FREEZE)
         gateway = await stack.enter_async_context(
             running_gateway(proxy.url, [transcriber.address], drain_grace_seconds=5)
@@ -143,9 +145,8 @@ async def test_what_is_claimed_during_a_drain_is_given_up(valkey: Valkey, redis_
         proxy.thaw()
         await asyncio.wait_for(proxy.harmed.wait(), 5)
         await leaving
-        client = redis.asyncio.Redis.from_url(redis_url)
         leased = await client.zcard(keys.key("leases"))
-        await client.aclose()
+    await client.aclose()
     assert not leased
     assert not transcriber.seen
 
