@@ -4,6 +4,8 @@ GatewayError
 ├── InvalidRequest      the request breaks rules; names every violation
 ├── RevisionAhead       a watch asks for a revision the batch has not reached
 ├── Unauthenticated     no key, or none that is known
+├── PermissionDenied    the caller is known, but may not do this
+├── Malformed           what came is no message
 ├── NotFound            the caller has no such thing
 ├── RequestIdReused     the same request_id came with another body
 ├── RateLimited         too many batches within a minute
@@ -100,6 +102,22 @@ class Unauthenticated(GatewayError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class PermissionDenied(GatewayError):
+    code = grpc.StatusCode.PERMISSION_DENIED
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Malformed(GatewayError):
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    reason = "MESSAGE_MALFORMED"
+
+    def __init__(self) -> None:
+        super().__init__("This is no message of this method; generate your client anew.")
 
 
 class NotFound(GatewayError):

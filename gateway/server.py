@@ -21,6 +21,7 @@ from gateway.interceptors import Authenticate, TranslateErrors
 from gateway.live import LiveProgress
 from gateway.models import ModelCatalog
 from gateway.open_streams import OpenStreams
+from gateway.oversight import Oversight
 from gateway.pool import Transcriber, TranscriberPool
 from gateway.progress import ProgressMeter
 from gateway.readiness import Readiness
@@ -52,9 +53,9 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._redis = connect(settings.redis_url.get_secret_value())
-        self._keys = KeyRing(
-            Accounts(self._redis), ApiKey.parse(settings.api_key.get_secret_value())
-        )
+        accounts = Accounts(self._redis)
+        self._keys = KeyRing(accounts, ApiKey.parse(settings.api_key.get_secret_value()))
+        self._oversight = Oversight(accounts)
         self._streams = OpenStreams(self._keys)
         self._store = BatchStore(self._redis)
         self._wakes = WakeStream(self._redis)
@@ -127,8 +128,8 @@ class Server:
     def _bind(self, own_socket: Path) -> tuple[grpc.aio.Server, str]:
         server = grpc.aio.server(
             interceptors=[
-                Authenticate(self._keys, self._streams, frozenset(SERVICES)),
                 TranslateErrors(),
+                Authenticate(self._keys, self._streams, self._oversight, frozenset(SERVICES)),
             ],
             options=list(SERVER_OPTIONS),
         )
@@ -141,6 +142,7 @@ class Server:
             meter=self._meter,
             watches=self._watches,
             http_webhooks=self._settings.webhook_allow_http,
+            file_urls=self._settings.file_urls,
             retention_ms=int(self._settings.retention_days * DAY_MS),
         )
         add_BatchServiceServicer_to_server(BatchServicer(gateway), server)

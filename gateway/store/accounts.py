@@ -157,7 +157,7 @@ class Accounts:
         return list(await self._command("ZRANGE", name, 0, -1))
 
     async def _hashes(self, names: Sequence[str]) -> list[reading.Hash]:
-        return await asyncio.gather(*(self._command("HGETALL", name) for name in names))
+        return list(await asyncio.gather(*(self._command("HGETALL", name) for name in names)))
 
     async def _command(self, *command: Argument) -> Any:
         try:
