@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from batchscribe.client import Client
-from batchscribe.local.media import MediaAddress, served
 from batchscribe.local.plan import StackSettings
 from batchscribe.local.stack import running
 
@@ -47,13 +46,13 @@ async def estimates(client: Client, url: str) -> tuple[float, float, list[Estima
 async def measure(folder: Path) -> tuple[float, float, list[Estimate]]:
     media = folder / "media"
     media.mkdir()
-    (media / "talk.mp3").write_bytes(encode(np.tile(decode(CLIP), REPEATS), "mp3"))
-    with served(media, MediaAddress()) as base_url:
-        async with (
-            running(StackSettings(folder, model=MODEL), print) as server,
-            Client(server.address, server.api_key) as client,
-        ):
-            return await estimates(client, f"{base_url}/talk.mp3")
+    talk = media / "talk.mp3"
+    talk.write_bytes(encode(np.tile(decode(CLIP), REPEATS), "mp3"))
+    async with (
+        running(StackSettings(folder, model=MODEL, media_root=media), print) as server,
+        Client(server.address, server.api_key) as client,
+    ):
+        return await estimates(client, talk.as_uri())
 
 
 def main() -> None:

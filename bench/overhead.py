@@ -7,17 +7,18 @@ faster-whisper's, so what orchestration takes is also measured against our own w
 
 import argparse
 import asyncio
+import os
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
 from batchscribe.client import Client
-from batchscribe.local.media import MediaAddress, served
 from batchscribe.local.plan import StackSettings
 from batchscribe.local.stack import running
 
 from bench import processes
+from tests.media import Answer, media_server
 
 MODEL = "tiny.en"
 CLIP = "train.mp3"
@@ -52,12 +53,13 @@ async def through_script(script: processes.Service, url: str) -> float:
 async def measure(rounds: int, folder: Path) -> tuple[list[float], list[float], list[float]]:
     """Return, in milliseconds for each round, the product's time, its work in it, the script's."""
     product_ms, work_ms, plain_ms = [], [], []
-    settings = StackSettings(folder, model=MODEL)
     plain = ("-m", "bench.plain", "--model", MODEL, "--model-dir", str(folder / "models"))
-    with served(SAMPLES, MediaAddress()) as base_url:
-        url = f"{base_url}/{CLIP}"
+    with media_server() as media:
+        url = media.serve(CLIP, Answer((SAMPLES / CLIP).read_bytes(), "audio/mpeg"))
+        # The product does not fetch from this machine unless its operator says so.
+        os.environ["TRANSCRIBER_EGRESS_ALLOW"] = media.url.removeprefix("http://")
         async with (
-            running(settings, print) as server,
+            running(StackSettings(folder, model=MODEL), print) as server,
             processes.started(*plain) as script,
             Client(server.address, server.api_key) as client,
         ):

@@ -23,7 +23,7 @@ _MAX_NAME_LENGTH = 253
 _NUMBER = re.compile(r"(?:.*\.)?(?:\d+|0x[0-9a-f]*)\.?")
 
 
-def url_fault(url: str) -> tuple[str, str] | None:
+def url_fault(url: str, *, allow_files: bool = False) -> tuple[str, str] | None:
     """Return the reason (for programs) and the sentence (for people) why ``url`` is refused."""
     if not url:
         return "URL_MISSING", "An address is needed, http or https."
@@ -33,6 +33,8 @@ def url_fault(url: str) -> tuple[str, str] | None:
         return "URL_MALFORMED", "An address has no spaces, control characters or backslashes."
     if _SMUGGLE_MARK in url:
         return "URL_NOT_ALLOWED", f"An address must not contain {_SMUGGLE_MARK}."
+    if allow_files and url[:5].lower() == "file:":
+        return _file_fault(url)
     return _part_fault(_split(url))
 
 
@@ -41,6 +43,12 @@ def webhook_fault(url: str, *, allow_http: bool) -> tuple[str, str] | None:
     if not allow_http and url[:5].lower() == "http:":
         return "URL_SCHEME_NOT_ALLOWED", "Only https addresses are told."
     return url_fault(url)
+
+
+def _file_fault(url: str) -> tuple[str, str] | None:
+    if not url.startswith("file:///") or "?" in url or "#" in url:
+        return "URL_MALFORMED", "This is no address of a file such as file:///corpus/talk.mp3."
+    return None
 
 
 def _part_fault(parts: SplitResult | None) -> tuple[str, str] | None:

@@ -51,6 +51,9 @@ class Settings(ServiceSettings):
     retention_days: float = Field(
         30, ge=0, description="Ended batches are kept so long; 0: for ever."
     )
+    file_urls: bool = Field(
+        False, description="Take file: addresses, which transcribers read below their media root."
+    )
     webhook_allow_http: bool = Field(
         False, description="Let webhooks go to http addresses too, not only to https."
     )

@@ -53,6 +53,7 @@ class Limits:
     max_concurrent: int = 10
     default_max_concurrent: int = 3
     http_webhooks: bool = False
+    file_urls: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _violations(
     yield from _check_span("ttl", request.ttl, MIN_TTL_SECONDS, MAX_TTL_SECONDS)
     yield from check_options("options.defaults", request.options.defaults)
     for index, video in enumerate(videos):
-        yield from _check_video(f"videos[{index}]", video)
+        yield from _check_video(f"videos[{index}]", video, limits)
         resolved = resolve_video(video, request.options.defaults, limits.default_model)
         yield from _check_model(f"videos[{index}].model", resolved, models)
     yield from _check_custom_ids([video.custom_id for video in videos])
@@ -229,15 +230,15 @@ def _check_webhook(url: str, limits: Limits) -> Iterator[Violation]:
         yield Violation("options.notify_webhook", *fault)
 
 
-def _check_video(path: str, video: VideoSpec) -> Iterator[Violation]:
-    yield from _check_url(f"{path}.url", video.url)
+def _check_video(path: str, video: VideoSpec, limits: Limits) -> Iterator[Violation]:
+    yield from _check_url(f"{path}.url", video.url, limits)
     yield from _check_language(f"{path}.language", video.language)
     yield from check_length(f"{path}.custom_id", video.custom_id, MAX_CUSTOM_ID_LENGTH)
     yield from check_options(f"{path}.options", video.options)
 
 
-def _check_url(path: str, url: str) -> Iterator[Violation]:
-    if fault := url_fault(url):
+def _check_url(path: str, url: str, limits: Limits) -> Iterator[Violation]:
+    if fault := url_fault(url, allow_files=limits.file_urls):
         yield Violation(path, *fault)
 
 

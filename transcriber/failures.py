@@ -88,6 +88,15 @@ FAILURES: Mapping[str, Failure] = {
         "The site may be slow just now; it will be tried again.",
         retryable=True,
     ),
+    "SOURCE_ADDRESS_NOT_ALLOWED": Failure(
+        "This address, or one that it refers to, does not lead to the internet.",
+        "Use an address that everybody can reach, at the usual port; "
+        "the operator of this service can allow others.",
+    ),
+    "FILE_UNAVAILABLE": Failure(
+        "There is no such file that this service may read.",
+        "Ask the operator which directory is open to file: addresses; links do not lead out of it.",
+    ),
     "PLAYLIST_NOT_ALLOWED": Failure(
         "This address is a list of videos, not one video.",
         "Set expand_playlists to have each of its videos transcribed, or give the address of one.",

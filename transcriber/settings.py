@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, DirectoryPath, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from servicekit.egress import WEB_PORTS, Exemption, exemption
@@ -53,7 +53,7 @@ class Settings(BaseSettings):
         3600, gt=0, description="Longest time for fetching and decoding one video."
     )
     silence_seconds: float = Field(
-        300, gt=0, description="A child process that shows no sign of life so long hangs."
+        600, gt=0, description="A child process that shows no sign of life so long hangs."
     )
     cancel_grace_seconds: float = Field(
         20, ge=0, description="Time for a cancelled video to stop before its child is killed."
@@ -76,6 +76,9 @@ class Settings(BaseSettings):
         (),
         description="Sources of media that are not on the internet, as host:port or "
         "network:port; IPv6 in brackets, port * for any.",
+    )
+    media_root: DirectoryPath | None = Field(
+        None, description="Directory below which file: addresses may be read; none by default."
     )
     drain_grace_seconds: float = Field(
         30, ge=0, description="Time for running videos to end on SIGTERM."

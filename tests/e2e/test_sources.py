@@ -12,7 +12,7 @@ from batchscribe.v1.transcript_pb2 import Transcript, Word
 from google.protobuf.duration_pb2 import Duration
 
 from servicekit import status
-from tests.conftest import Sample
+from tests.conftest import SAMPLES, Sample
 from tests.e2e.transcriber import Transcriber, running_transcriber
 from tests.media import RATE, Answer, MediaServer, decode, encode, feed, media_server, tone
 
@@ -22,7 +22,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def transcriber(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Transcriber]:
     """One for all tests of this module that leave it as they found it."""
-    async with running_transcriber(tmp_path_factory.mktemp("transcriber")) as running:
+    directory = tmp_path_factory.mktemp("transcriber")
+    async with running_transcriber(directory, media_root=SAMPLES) as running:
         yield running
 
 
@@ -137,6 +138,26 @@ async def test_a_clip_is_told_in_times_of_the_whole(
     assert [_start(word) for word in _words(part)] == pytest.approx(
         [_start(word) for word in expected], abs=0.5
     )
+
+
+async def test_a_file_below_the_media_root_is_read_where_it_lies(
+    transcriber: Transcriber, samples: dict[str, Sample]
+) -> None:
+    """The title is that of the file's tags, and the file is still there afterwards."""
+    path = samples["train.mp3"].path
+    transcript = (await transcriber.transcribe(path.as_uri(), "file")).transcript
+    assert transcript.text
+    assert transcript.source.title == samples["train.mp3"].title
+    assert transcript.source.extractor == "file"
+    assert path.exists()
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "file:///no/such/file"])
+async def test_no_other_file_is_read_or_told_of(transcriber: Transcriber, url: str) -> None:
+    """What lies outside the media root and what is not there are the same to a user."""
+    error = (await transcriber.transcribe(url, url)).error
+    assert error.reason == "FILE_UNAVAILABLE"
+    assert "/" not in error.message + error.hint
 
 
 def _words(transcript: Transcript) -> list[Word]:

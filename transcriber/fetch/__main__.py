@@ -78,7 +78,8 @@ class Fetcher:
             return self._download(job, path), path
         file = path_of(url, self._setup.media_root)
         check_size(file.stat().st_size, self._setup.max_bytes)
-        return Listing({"id": file.stem, "title": file.stem, "extractor": "file"}), file
+        name = {"id": file.stem, "title": file.stem, "extractor": "file"}
+        return Listing({**name, "direct": True}), file
 
     def _download(self, job: jobs.Job, path: Path) -> Listing:
         with closing(Source(self._setup, job.check)) as source:

@@ -18,11 +18,15 @@ from batchscribe.transcriber.v1 import child_pb2
 from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
 from batchscribe.v1 import transcript_pb2
 from yt_dlp.networking import Request, Response
+from yt_dlp.networking._requests import RequestsRH
+from yt_dlp.networking.exceptions import ProxyError
+from yt_dlp.socks import Socks5Error
 
 from transcriber.failures import VideoFailure
 from transcriber.fetch import playlists
 
 _SOCKET_TIMEOUT_SECONDS = 15
+_REFUSED = Socks5Error.CODES[2]  # Said by the filter of addresses.
 # A page is read whole into memory before it is looked at.
 _MAX_PAGE_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
@@ -92,7 +96,7 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
             raise VideoFailure("PLAYLIST_NOT_ALLOWED")
         if (status := info.get("live_status")) in _NOT_OVER:
             raise VideoFailure(_NOT_OVER[status])
-        self._check_size(info.get("filesize") or 0)
+        check_size(info.get("filesize") or 0, self._max_bytes)
         return Listing(info)
 
     def list(self, url: str, limit: int) -> contract.ResolveSourceResponse:
@@ -107,10 +111,19 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
 
     def urlopen(self, request: Request | str) -> Response:
         self._check()
-        response = super().urlopen(request)
+        try:
+            response = super().urlopen(request)
+        except ProxyError as error:
+            if _REFUSED in str(error):
+                raise VideoFailure("SOURCE_ADDRESS_NOT_ALLOWED") from error
+            raise
         self._responses.add(response)
         response.read = partial(self._read, response.read)
         return response
+
+    def build_request_director(self, handlers: object, preferences: object = None) -> Any:
+        # The others take some requests, as for ftp: addresses, around the proxy.
+        return super().build_request_director([RequestsRH], preferences)
 
     def save_cookies(self) -> None:
         """Leave the operator's file as it is; several threads read it."""
@@ -129,17 +142,18 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
         while chunk := read(_CHUNK_BYTES):
             self._check()
             page += chunk
-            if len(page) > _MAX_PAGE_BYTES:
-                raise VideoFailure("MEDIA_TOO_LARGE", limit_bytes=_MAX_PAGE_BYTES)
+            check_size(len(page), _MAX_PAGE_BYTES)
         return bytes(page)
 
     def _on_progress(self, progress: Mapping[str, Any]) -> None:
         self._check()
-        self._check_size(progress.get("downloaded_bytes") or 0)
+        check_size(progress.get("downloaded_bytes") or 0, self._max_bytes)
 
-    def _check_size(self, size_bytes: int) -> None:
-        if size_bytes > self._max_bytes:
-            raise VideoFailure("MEDIA_TOO_LARGE", limit_bytes=self._max_bytes)
+
+def check_size(size_bytes: int, limit_bytes: int) -> None:
+    """Raise VideoFailure MEDIA_TOO_LARGE for media of more than ``limit_bytes``."""
+    if size_bytes > limit_bytes:
+        raise VideoFailure("MEDIA_TOO_LARGE", limit_bytes=limit_bytes)
 
 
 def _parameters(setup: child_pb2.FetchSetup) -> dict[str, Any]:
@@ -154,7 +168,7 @@ def _parameters(setup: child_pb2.FetchSetup) -> dict[str, Any]:
         "noprogress": True,
         "cachedir": False,
         "cookiefile": setup.cookies_file or None,
-        # The empty string also keeps yt-dlp from reading a proxy from the environment.
+        # The filter; empty, which keeps yt-dlp from asking the environment, only in tests.
         "proxy": setup.proxy,
         "usenetrc": False,
         "enable_file_urls": False,

@@ -54,6 +54,16 @@ def _clip(start: int | None = None, end: int | None = None) -> Clip:
     return clip
 
 
+def test_files_are_taken_where_the_operator_allows_it() -> None:
+    """Their addresses are absolute, on the service's own machine, and nothing but a path."""
+    limits = Limits(max_videos=10, default_model="base", file_urls=True)
+    assert check(VideoSpec(url="file:///corpus/a%20talk.mp3"), limits=limits).items
+    for url in ("file:talk.mp3", "file://host/talk.mp3", "file:///a?b", "file:///a#b"):
+        with pytest.raises(InvalidRequest) as caught:
+            check(VideoSpec(url=url), limits=limits)
+        assert [found.reason for found in caught.value.violations] == ["URL_MALFORMED"]
+
+
 def test_every_default_is_filled_in() -> None:
     """A bare request comes back with the documented default of every field."""
     batch = check(VideoSpec(url=URL))

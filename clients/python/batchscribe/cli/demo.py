@@ -15,7 +15,6 @@ from batchscribe.cli import jobs, progress, session
 from batchscribe.cli.files import TranscriptFolder
 from batchscribe.cli.wording import name_of, printable, why_failed
 from batchscribe.client import Client
-from batchscribe.local.media import MediaAddress, served
 from batchscribe.local.plan import StackSettings
 from batchscribe.local.stack import running
 from batchscribe.v1 import batch_pb2
@@ -31,20 +30,20 @@ async def run_demo(samples: Path, folder: Path, console: Console) -> bool:
     ``samples`` holds media files and ``texts.json``, which says for each whether it has sound.
     """
     has_audio = {name: clip["audio"] for name, clip in _clips(samples).items()}
-    settings = StackSettings(folder, model=_MODEL, keeps_batches=False)
+    settings = StackSettings(folder, model=_MODEL, media_root=samples, keeps_batches=False)
     output = folder / "transcripts"
     shutil.rmtree(output, ignore_errors=True)
     session.say(console, "Starting Redis, a gateway and a transcriber on this machine.")
-    with served(samples, MediaAddress()) as base_url:
-        async with (
-            running(settings, partial(session.say, console)) as server,
-            Client(server.address, server.api_key) as client,
-        ):
-            results = _Results(client, TranscriptFolder(output, "srt"))
-            batch = await client.create_batch([f"{base_url}/{name}" for name in has_audio])
-            session.say(console, f"Batch {batch.batch_id}: {len(has_audio)} videos, {_MODEL}.")
-            with progress.on(console) as display:
-                await jobs.follow(client, [batch.batch_id], display, results.take)
+    async with (
+        running(settings, partial(session.say, console)) as server,
+        Client(server.address, server.api_key) as client,
+    ):
+        results = _Results(client, TranscriptFolder(output, "srt"))
+        urls = [(samples / name).absolute().as_uri() for name in has_audio]
+        batch = await client.create_batch(urls)
+        session.say(console, f"Batch {batch.batch_id}: {len(urls)} videos, {_MODEL}.")
+        with progress.on(console) as display:
+            await jobs.follow(client, [batch.batch_id], display, results.take)
     results.print_all()
     session.say(console, f"The subtitles are in {output}.")
     return all(_is_as_expected(item, has_audio) for item, _ in results.ended.values())

@@ -25,7 +25,10 @@ _CHECK_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class StackSettings:
-    """What a user can choose; port 0 means any free one, no ``http_port`` means no HTTP."""
+    """What a user can choose; port 0 means any free one, no ``http_port`` means no HTTP.
+
+    Files below ``media_root`` can be transcribed by their ``file:`` addresses.
+    """
 
     data_dir: Path
     model: str = "base"
@@ -89,6 +92,7 @@ def _gateway(
         "GATEWAY_DEFAULT_MODEL": settings.model,
         "GATEWAY_MODELS": settings.model,
         "GATEWAY_RETENTION_DAYS": "0",
+        "GATEWAY_FILE_URLS": str(settings.media_root is not None),
     }
     return _service("gateway", "gateway", server.address, folder, environment)
 
@@ -102,6 +106,8 @@ def _transcriber(settings: StackSettings, folder: DataDir, name: str, address: s
         "TRANSCRIBER_PRELOAD": settings.model,
         "TRANSCRIBER_WORK_DIR": str(folder.path / "work" / name),
     }
+    if settings.media_root:
+        environment["TRANSCRIBER_MEDIA_ROOT"] = str(settings.media_root.absolute())
     return _service("transcriber", name, address, folder, environment)
 
 

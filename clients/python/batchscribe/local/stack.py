@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from batchscribe.client import discovery
-from batchscribe.local import data_dir, media, plan, valkey
+from batchscribe.local import data_dir, plan, valkey
 from batchscribe.local.child import Child, StackError
 
 
@@ -21,7 +21,7 @@ async def running(
     ``announce`` is given a sentence about whatever happens that a user should know. Raises
     StackError if the stack cannot start.
     """
-    async with data_dir.locked(settings.data_dir) as folder, _media(settings, folder, announce):
+    async with data_dir.locked(settings.data_dir) as folder:
         await _check_given_redis(settings)
         drawn_up = plan.draw_up(settings, folder)
         store = [Child(program, announce) for program in drawn_up.store]
@@ -44,20 +44,6 @@ async def _check_given_redis(settings: plan.StackSettings) -> None:
         raise StackError(
             "The Redis of --redis-url does not answer. Is it running and its address right?"
         )
-
-
-@contextlib.asynccontextmanager
-async def _media(
-    settings: plan.StackSettings, folder: data_dir.DataDir, announce: Callable[[str], None]
-) -> AsyncGenerator[None, None]:
-    if settings.media_root is None:
-        yield
-        return
-    (port,) = plan.free_ports(1)
-    address = media.kept_address(folder.path / "media.json", port)
-    with media.served(settings.media_root, address) as url:
-        announce(f"Files below {settings.media_root} can be transcribed as {url}/...")
-        yield
 
 
 async def _start(children: Sequence[Child]) -> None:

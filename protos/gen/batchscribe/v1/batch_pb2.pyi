@@ -220,7 +220,8 @@ class VideoSpec(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """Address of a page or of a media file: http or https, at most 2048 characters, no user name or
-    password in it. Required.
+    password in it. Where the operator allows it also a file of the service's own machine, such as
+    file:///corpus/talk.mp3. Required.
     """
     language: _builtins.str
     """Spoken language as a BCP 47 tag such as "en" or "pt-BR"; case does not matter, the region is

@@ -186,12 +186,15 @@ class FetchSetup(_message.Message):
     MAX_AUDIO_FIELD_NUMBER: _builtins.int
     COOKIES_FILE_FIELD_NUMBER: _builtins.int
     PROXY_FIELD_NUMBER: _builtins.int
+    MEDIA_ROOT_FIELD_NUMBER: _builtins.int
     max_bytes: _builtins.int
     """The most bytes of one download."""
     cookies_file: _builtins.str
     """The operator's cookie file for yt-dlp; empty for none."""
     proxy: _builtins.str
     """The operator's upstream proxy; empty for none."""
+    media_root: _builtins.str
+    """The directory below which `file:` addresses may be read; empty for none."""
     @_builtins.property
     def max_audio(self) -> _duration_pb2.Duration:
         """The longest audio."""
@@ -203,10 +206,11 @@ class FetchSetup(_message.Message):
         max_audio: _duration_pb2.Duration | None = ...,
         cookies_file: _builtins.str = ...,
         proxy: _builtins.str = ...,
+        media_root: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["max_audio", b"max_audio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cookies_file", b"cookies_file", "max_audio", b"max_audio", "max_bytes", b"max_bytes", "proxy", b"proxy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cookies_file", b"cookies_file", "max_audio", b"max_audio", "max_bytes", b"max_bytes", "media_root", b"media_root", "proxy", b"proxy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
