@@ -182,8 +182,15 @@ class ChildProcess:
 
     async def _live(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await self._spawn(theirs)
+        try:
+            with theirs:
+                process = await self._spawn(theirs)
+            await self._live_with(process, ours)
+        finally:
+            if self._writer is None:
+                ours.close()
+
+    async def _live_with(self, process: asyncio.subprocess.Process, ours: socket.socket) -> None:
         watching = asyncio.create_task(self._watch())
         try:
             await self._listen(ours)

@@ -149,12 +149,17 @@ def _send_error(job: Job, error: Exception) -> None:
     job.send(child_pb2.ChildReply(error=failure))
 
 
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, where it can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def begin() -> Line:
     """Tie this process to its parent and return the line that it was started with."""
     logging.basicConfig(stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
     descriptor, parent = (int(argument) for argument in sys.argv[1:3])
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     if os.getppid() != parent:
         os._exit(1)
     with suppress(OSError):

@@ -40,7 +40,7 @@ class Engine:
 
     def work(self, job: jobs.Job) -> None:
         if job.request.HasField("load"):
-            with self._shelf.lend(job.request.load.model):
+            with self._shelf.lend(job.request.load.model, job.check):
                 job.send(child_pb2.ChildReply(loaded=child_pb2.Loaded()))
         else:
             transcript = self._transcribe(job, job.request.transcribe)
@@ -51,7 +51,8 @@ class Engine:
         self, job: jobs.Job, asked: child_pb2.TranscribeJob
     ) -> transcript_pb2.Transcript:
         started = time.monotonic()
-        with self._shelf.lend(asked.model) as model:
+        with self._shelf.lend(asked.model, job.check) as model:
+            job.check()
             language, transcription = self._recognize(job, asked, model)
             transcript = _transcript(model, language, transcription)
             if asked.language == languages.AUTO and not model.multilingual:

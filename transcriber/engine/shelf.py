@@ -19,6 +19,18 @@ from transcriber import models
 from transcriber.engine.decoding import Model
 from transcriber.engine.plan import plan
 
+_WAIT_SECONDS = 1.0
+# Nobody can look into a download or a load; this is the time for both on a bad day.
+_LOAD_SECONDS = 3600.0
+
+# Called by who waits or is about to load; raises to give up. The argument is the time until the
+# next call at most; 0 for the usual.
+Check = Callable[[float], None]
+
+
+def _go_on(quiet_seconds: float) -> None:
+    pass
+
 
 @dataclass
 class _Place:
@@ -48,13 +60,11 @@ class Shelf:
         self._changed = threading.Condition()
 
     @contextmanager
-    def lend(self, name: str) -> Iterator[Model]:
+    def lend(self, name: str, check: Check = _go_on) -> Iterator[Model]:
         """Lend the model, loading it if need be. Raises VideoFailure MODEL_UNAVAILABLE."""
-        with self._changed:
-            loading = self._loading[name]
         # One loads and the rest wait for it; who wants another model does not.
-        with loading:
-            model = self._take(name) or self._load(name)
+        with self._turn(name, check):
+            model = self._take(name) or self._load(name, check)
         try:
             yield model
         finally:
@@ -67,6 +77,17 @@ class Shelf:
             for name, place in list(self._places.items()):
                 if place.idle and place.since < deadline:
                     self._unload(name)
+
+    @contextmanager
+    def _turn(self, name: str, check: Check) -> Iterator[None]:
+        with self._changed:
+            loading = self._loading[name]
+        while not loading.acquire(timeout=_WAIT_SECONDS):
+            check(0)
+        try:
+            yield
+        finally:
+            loading.release()
 
     def _take(self, name: str) -> Model | None:
         with self._changed:
@@ -83,10 +104,12 @@ class Shelf:
             place.since = time.monotonic()
             self._changed.notify_all()
 
-    def _load(self, name: str) -> Model:
+    def _load(self, name: str, check: Check) -> Model:
+        check(_LOAD_SECONDS)
         directory = models.find(name, Path(self._setup.model_dir))
-        place = self._make_room(name, (directory / models.WEIGHTS).stat().st_size)
+        place = self._make_room(name, (directory / models.WEIGHTS).stat().st_size, check)
         try:
+            check(_LOAD_SECONDS)
             model = Model(name, models.sha256_of(directory), self._read(name, directory))
         except BaseException:
             with self._changed:
@@ -98,7 +121,7 @@ class Shelf:
             self._report()
         return model
 
-    def _make_room(self, name: str, size_bytes: int) -> _Place:
+    def _make_room(self, name: str, size_bytes: int, check: Check) -> _Place:
         """Reserve the room, unloading what was idle longest; wait if all is lent."""
         with self._changed:
             while self._places and self._used_bytes() + size_bytes > self._setup.model_bytes:
@@ -106,7 +129,8 @@ class Shelf:
                 if idle:
                     self._unload(min(idle, key=lambda other: self._places[other].since))
                 else:
-                    self._changed.wait()
+                    self._changed.wait(_WAIT_SECONDS)
+                    check(0)
             self._places[name] = place = _Place(size_bytes)
             return place
 
