@@ -1,4 +1,4 @@
-"""What operators do beside Redis: ``python -m gateway keys|users|audit``.
+"""What operators do beside Redis: ``python -m gateway keys|users|usage|audit``.
 
 The commands read the settings of the gateway and change nothing but Redis, so they work wherever a
 gateway would. Gateways that run follow within a minute.
@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from pydantic import ValidationError
+from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
@@ -21,8 +22,9 @@ from gateway.access import Role
 from gateway.api_key import ApiKey
 from gateway.errors import StoreUnavailable
 from gateway.settings import Settings
-from gateway.store import Accounts, NewKey, StoredKey, connect
+from gateway.store import Accounts, Ledger, NewKey, StoredKey, connect
 from gateway.tiers import STANDARD
+from gateway.usage_export import FileFormat, Row, row, write
 from servicekit.settings import problems
 
 T = TypeVar("T")
@@ -37,13 +39,24 @@ app = typer.Typer(
 keys = typer.Typer(no_args_is_help=True, help="Keys that callers present.")
 users = typer.Typer(no_args_is_help=True, help="Users, their tiers and roles.")
 app.add_typer(keys, name="keys")
+usage = typer.Typer(no_args_is_help=True, help="What users have had.")
 app.add_typer(users, name="users")
+app.add_typer(usage, name="usage")
 
 _USER = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 _SPAN = re.compile(r"(\d{1,5})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 # A table that is piped is not cut to a width that nobody sees.
 _WIDE = 1000
+
+
+_MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])")
+
+
+def _month(text: str) -> str:
+    if not _MONTH.fullmatch(text):
+        raise typer.BadParameter("A year and a month, such as 2026-11.")
+    return text
 
 
 def _user(text: str) -> str:
@@ -144,6 +157,21 @@ def set_user(user: UserArgument, tier: TierOption = "", role: RoleOption = None)
     _say(f"User {user} is set.")
 
 
+@usage.command("export")
+def export_usage(
+    month: Annotated[
+        str, typer.Option(parser=_month, metavar="MONTH", help="Such as 2026-11, in UTC.")
+    ],
+    file_format: Annotated[FileFormat, typer.Option("--format")] = FileFormat.CSV,
+) -> None:
+    """Write what each user has had in a month to standard output; kept for 400 days."""
+
+    async def rows(redis: Redis) -> list[Row]:
+        return [row(user, had) async for user, had in Ledger(redis).month(month)]
+
+    write(_beside_redis(rows), file_format, sys.stdout)
+
+
 @app.command()
 def audit(
     count: Annotated[int, typer.Option("-n", min=1, help="How many entries.")] = 50,
@@ -156,11 +184,15 @@ def audit(
 
 
 def _run(job: Callable[[Accounts], Awaitable[T]]) -> T:
+    return _beside_redis(lambda redis: job(Accounts(redis)))
+
+
+def _beside_redis(job: Callable[[Redis], Awaitable[T]]) -> T:
     settings = _settings()
 
     async def connected() -> T:
         async with connect(settings.redis_url.get_secret_value()) as redis:
-            return await job(Accounts(redis))
+            return await job(redis)
 
     try:
         return asyncio.run(connected())

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from gateway.errors import GatewayError, QuotaExceeded, RateLimited, StoreUnavailable
 from gateway.store import keys
-from gateway.store.pipeline import Argument
+from gateway.store.pipeline import Argument, Pipeline
 from gateway.store.scripts import Scripts
 
 MINUTE_MS = 60_000
@@ -81,7 +81,7 @@ class Ledger:
     """Reads what was booked. Every method may raise StoreUnavailable."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._pipeline = Pipeline(redis)
         self._scripts = Scripts(redis)
 
     async def standing(self, user: str, allowance: Allowance) -> Standing:
@@ -98,7 +98,7 @@ class Ledger:
     async def month(self, month: str) -> AsyncIterator[tuple[str, Usage]]:
         """Yield every user who was active in a month, by name, with what they have had."""
         try:
-            users = await self._redis.smembers(keys.key("usage_users", month))
+            users = await self._pipeline.run("SMEMBERS", keys.key("usage_users", month))
         except RedisError as error:
             raise StoreUnavailable from error
         for user in sorted(name.decode() for name in users):

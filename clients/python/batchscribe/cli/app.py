@@ -54,7 +54,9 @@ def up(
     transcribers: Annotated[int, typer.Option(min=1, help="How many transcribers to run.")] = 1,
     media_root: Annotated[
         Path | None,
-        typer.Option(exists=True, file_okay=False, help="Serve the files below to transcribers."),
+        typer.Option(
+            exists=True, file_okay=False, help="Open the files below it by their file: addresses."
+        ),
     ] = None,
     redis_url: RedisOption = "",
 ) -> None:
@@ -216,6 +218,19 @@ def models(
     async def work() -> None:
         async with session.connected(session.Target(server, api_key)) as client:
             tables.show_models(await client.models(), on_stdout, json_lines)
+
+    session.run(work())
+
+
+@app.command()
+def quota(
+    server: ServerOption = None, api_key: KeyOption = None, json_lines: JsonOption = False
+) -> None:
+    """Show what you may do and what you have had of it this month."""
+
+    async def work() -> None:
+        async with session.connected(session.Target(server, api_key)) as client:
+            tables.show_quota(await client.quota(), on_stdout, json_lines)
 
     session.run(work())
 

@@ -5,18 +5,23 @@ import contextlib
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from batchscribe.cli import progress, session
 from batchscribe.cli.delivery import Delivery, as_json, print_json
 from batchscribe.cli.files import TranscriptFolder
 from batchscribe.cli.overview import Overview
+from batchscribe.cli.wording import printable
 from batchscribe.client import Client
-from batchscribe.client.errors import FieldViolation, InvalidRequest
+from batchscribe.client.errors import FieldViolation, InvalidRequest, ResourceExhausted
 from batchscribe.client.states import ENDED_ITEM_STATES
 from batchscribe.v1 import batch_pb2
 from rich.console import Console
 
 Deliver = Callable[[str, batch_pb2.BatchItem], Awaitable[None]]
+
+# A server that does not say how long to wait counts batches by the minute.
+LONGEST_RATE_WAIT_SECONDS = 60.0
 
 _FIELD_OF_VIDEO = re.compile(r"^videos\[(\d+)\]")
 
@@ -34,7 +39,8 @@ class Job:
 
 async def carry_out(job: Job, here: session.Session, console: Console) -> bool:
     """Submit the job, show it, deliver its transcripts; True if every video succeeded."""
-    batches = await submit(here.client, job.videos, job.options)
+    announce = partial(session.say, console)
+    batches = await submit(here.client, job.videos, job.options, announce)
     batch_ids = [batch.batch_id for batch in batches]
     delivery = Delivery(here.client, job.file_format, job.folder, job.json_lines)
     display = progress.on(console, plain=job.json_lines)
@@ -73,11 +79,15 @@ async def _attend(
 
 
 async def submit(
-    client: Client, videos: Sequence[batch_pb2.VideoSpec], options: batch_pb2.BatchOptions
+    client: Client,
+    videos: Sequence[batch_pb2.VideoSpec],
+    options: batch_pb2.BatchOptions,
+    announce: Callable[[str], None],
 ) -> list[batch_pb2.Batch]:
-    """Create one batch, or as many as the server's limit asks for; all of them or none."""
+    """Create one batch, or as many as the server's limit asks for; none if a video is refused."""
+    create = partial(_create_in_time, client, options, announce)
     try:
-        return [await client.create_batch(videos, options=options)]
+        return [await create(videos)]
     except InvalidRequest as error:
         limit = int(error.metadata.get("maxVideosPerBatch", 0))
         if not 0 < limit < len(videos):
@@ -88,7 +98,24 @@ async def submit(
             await client.create_batch(part, options=options, validate_only=True)
         except InvalidRequest as error:
             raise _naming_videos(error, part) from error
-    return [await client.create_batch(part, options=options) for part in parts]
+    return [await create(part) for part in parts]
+
+
+async def _create_in_time(
+    client: Client,
+    options: batch_pb2.BatchOptions,
+    announce: Callable[[str], None],
+    videos: Sequence[batch_pb2.VideoSpec],
+) -> batch_pb2.Batch:
+    """Create a batch as soon as the server's rate allows it."""
+    while True:
+        try:
+            return await client.create_batch(videos, options=options)
+        except ResourceExhausted as error:
+            if error.reason != "RATE_LIMITED":
+                raise
+            announce(f"{printable(error.message)} Waiting; Ctrl-C gives up.")
+            await asyncio.sleep(error.retry_after_seconds or LONGEST_RATE_WAIT_SECONDS)
 
 
 async def follow(

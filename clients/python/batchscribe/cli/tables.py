@@ -1,4 +1,4 @@
-"""The tables of ``list``, ``get`` and ``models``, and the same as JSON."""
+"""The tables of ``list``, ``get``, ``models`` and ``quota``, and the same as JSON."""
 
 from batchscribe.cli.delivery import as_json, print_json
 from batchscribe.cli.wording import clock, name_of, printable, state_of, state_of_batch, why_failed
@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+_ANY = "any"  # No limit.
 _ID_WIDTH = 30  # An id is of use only whole.
 
 
@@ -56,6 +57,25 @@ def show_models(models: list[batch_service_pb2.Model], console: Console, json_li
             table.add_row(printable(model.name), languages, ", ".join(notes))
     if not json_lines:
         console.print(table)
+
+
+def show_quota(quota: batch_service_pb2.Quota, console: Console, json_lines: bool) -> None:
+    """Print a user's limits, and what is used of them."""
+    if json_lines:
+        print_json(as_json(quota))
+        return
+    reset = f"{quota.reset_time.ToDatetime():%Y-%m-%d} UTC"
+    table = _table(f"TIER {printable(quota.tier)}", "LIMIT", "USED", "RESERVED", "RESETS")
+    table.add_row("videos in a batch", str(quota.max_videos_per_batch))
+    table.add_row("videos at a time", str(quota.max_concurrent))
+    rate = str(quota.batches_per_minute) if quota.HasField("batches_per_minute") else _ANY
+    table.add_row("batches a minute", rate)
+    videos = str(quota.monthly_videos) if quota.HasField("monthly_videos") else _ANY
+    used, reserved = str(quota.videos_used), str(quota.videos_reserved)
+    table.add_row("videos a month", videos, used, reserved, reset)
+    audio = clock(quota.monthly_audio.seconds) if quota.HasField("monthly_audio") else _ANY
+    table.add_row("audio a month", audio, clock(quota.audio_used.seconds), "", reset)
+    console.print(table)
 
 
 _FLAGS = {"default": "is_default", "loaded": "loaded"}

@@ -92,7 +92,8 @@ class Client:
         """Store a batch of videos, given as addresses or as ``VideoSpec``, and return it.
 
         A repeated call with the same ``request_id`` (a UUID4, by default a new one) and the same
-        content returns the same batch. Raises InvalidRequest with every violation at once.
+        content returns the same batch. Raises InvalidRequest with every violation at once, and
+        ResourceExhausted when there have been too many batches or videos; it says when to go on.
         """
         request = batch_service_pb2.CreateBatchRequest(
             videos=[batch_pb2.VideoSpec(url=v) if isinstance(v, str) else v for v in videos],
@@ -213,6 +214,11 @@ class Client:
             return b"".join([piece.data async for piece in stream])
 
         return await retrying(read, Backoff(), self._retry_seconds)
+
+    async def quota(self) -> batch_service_pb2.Quota:
+        """Return what you may do and what you have had of it this month."""
+        request = batch_service_pb2.GetQuotaRequest()
+        return (await self._call(self._stub.GetQuota, request)).quota
 
     async def models(self) -> list[batch_service_pb2.Model]:
         """Return the models that ``create_batch`` accepts, by name."""
