@@ -24,7 +24,7 @@ from gateway.errors import StoreFull, StoreUnavailable
 from gateway.pool import Transcriber, TranscriberPool
 from gateway.settle import Settler
 from gateway.store import BatchStore, Lease, Renewal, Wake
-from gateway.work import Work
+from gateway.work import Answer, Work
 
 log = structlog.get_logger()
 
@@ -33,6 +33,7 @@ RENEW_SECONDS = 3.0
 REAP_SECONDS = 1.0
 STORE_RETRY_SECONDS = 0.5
 CANCEL_TIMEOUT_SECONDS = 5.0
+RESOLVE_TIMEOUT_SECONDS = 120.0
 
 STAGES = {
     TaskStage.TASK_STAGE_FETCHING: ItemState.ITEM_STATE_FETCHING,
@@ -148,11 +149,7 @@ class Dispatcher:
         if self._is_draining:
             work.give_up()
         try:
-            stages = asyncio.create_task(self._record_stages(work))
-            answer = await work.call(self._timeout_of(lease))
-            await stages
-            if _has_timed_out(answer):
-                await self._cancel_task(work)
+            answer = await self._answer(work)
             await self._insist(
                 lambda: self._settler.settle(work, answer, is_draining=self._is_draining)
             )
@@ -161,6 +158,19 @@ class Dispatcher:
             if self._works.get(lease.member) is work:
                 del self._works[lease.member]
             self._look_for_work()
+
+    async def _answer(self, work: Work) -> Answer:
+        """Resolve what may be a playlist; what is one video goes on under the same lease."""
+        if work.is_resolving:
+            found = await work.resolve(RESOLVE_TIMEOUT_SECONDS)
+            if isinstance(found, grpc.aio.AioRpcError) or not found.HasField("video"):
+                return found
+        stages = asyncio.create_task(self._record_stages(work))
+        answer = await work.transcribe(self._timeout_of(work.lease))
+        await stages
+        if _has_timed_out(answer):
+            await self._cancel_task(work)
+        return answer
 
     def _timeout_of(self, lease: Lease) -> float:
         asked = lease.options.item_timeout.ToTimedelta().total_seconds()
@@ -192,7 +202,7 @@ class Dispatcher:
         while True:
             try:
                 return await write()
-            except StoreUnavailable:
+            except (StoreUnavailable, StoreFull):
                 log.warning("a result waits for the store")
                 await asyncio.sleep(STORE_RETRY_SECONDS)
 
@@ -228,6 +238,9 @@ class Dispatcher:
             await asyncio.sleep(seconds)
 
     async def _cancel_task(self, work: Work) -> None:
+        if work.is_resolving:
+            work.give_up()
+            return
         request = CancelTaskRequest(task_id=work.lease.item_id, epoch=work.lease.epoch)
         try:
             await work.transcriber.stub.CancelTask(request, timeout=CANCEL_TIMEOUT_SECONDS)

@@ -23,6 +23,8 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BaseModel, Field
 
+from gateway.playlists import position
+
 _BATCH_STATUS = {
     BATCH_STATE_PENDING: "pending",
     BATCH_STATE_SUCCEEDED: "completed",
@@ -83,7 +85,7 @@ def document(batch: Batch) -> BatchDocument:
         failed=progress.failed,
         in_progress=progress.fetching + progress.transcribing,
         progress_percentage=_percentage(progress),
-        results=[_result(item) for item in sorted(batch.items, key=lambda item: item.index)],
+        results=[_result(item) for item in sorted(batch.items, key=position)],
         estimated_completion=_time(batch, "estimated_end_time"),
         created_at=batch.create_time.ToJsonString(),
         updated_at=batch.update_time.ToJsonString(),

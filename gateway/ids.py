@@ -20,6 +20,11 @@ def item_id(batch_id: str, index: int) -> str:
     return f"{item_prefix(batch_id)}_{index}"
 
 
+def entry_id(playlist_id: str, place: int) -> str:
+    """Return the id of the video at ``place``, from 1; the first takes over the playlist's own."""
+    return playlist_id if place == 1 else f"{playlist_id}_{place}"
+
+
 def transcription_id(item_id: str, epoch: int) -> str:
     """Return the id of the transcript made under the item's lease ``epoch``.
 
@@ -31,8 +36,9 @@ def transcription_id(item_id: str, epoch: int) -> str:
 
 def batch_of(item_id: str) -> str:
     """Return the id of the batch that the item belongs to."""
-    return _BATCH + item_id.removeprefix(_ITEM).rpartition("_")[0]
+    return _BATCH + item_id.split("_")[1]
 
 
 def index_of(item_id: str) -> int:
-    return int(item_id.rpartition("_")[2])
+    """Return the item's place in the request, from 0."""
+    return int(item_id.split("_")[2])

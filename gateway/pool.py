@@ -6,20 +6,19 @@ slots, so resolving and choosing are done here.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 import structlog
 from batchscribe.transcriber.v1.transcriber_service_pb2 import (
-    TranscribeRequest,
-    TranscribeResponse,
     WatchStatusRequest,
     WatchStatusResponse,
 )
 from batchscribe.transcriber.v1.transcriber_service_pb2_grpc import TranscriberServiceStub
 
+from gateway.link import Link
 from servicekit import tasks
-from servicekit.serve import CHANNEL_OPTIONS
+from servicekit.tls import PemFiles
 
 log = structlog.get_logger()
 
@@ -28,21 +27,24 @@ RESOLVE_SECONDS = 5.0
 SILENCE_SECONDS = 8.0
 REFOLLOW_SECONDS = 0.5
 
-TranscribeCall: TypeAlias = "grpc.aio.UnaryUnaryCall[TranscribeRequest, TranscribeResponse]"
+Call: TypeAlias = "grpc.aio.UnaryUnaryCall[Any, Any]"
 Listener: TypeAlias = Callable[["Transcriber", WatchStatusResponse], Awaitable[None]]
 
 
 class Transcriber:
-    """One transcriber: its channel, its last status, and the calls this gateway has open on it."""
+    """One transcriber: the link to it, its last status, and the calls this gateway has open on it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, link: Link) -> None:
         self.address = address
-        self.channel = grpc.aio.insecure_channel(address, options=list(CHANNEL_OPTIONS))
-        self.stub = TranscriberServiceStub(self.channel)
+        self.link = link
         self.status: WatchStatusResponse | None = None
-        self.calls: set[TranscribeCall] = set()
+        self.calls: set[Call] = set()
         self.is_full = False
         self._last_run: tuple[str, bool] | None = None
+
+    @property
+    def stub(self) -> TranscriberServiceStub:
+        return self.link.stub
 
     @property
     def free_slots(self) -> int:
@@ -75,7 +77,10 @@ class Transcriber:
 class TranscriberPool:
     """Follows every transcriber behind ``addresses``; ``run`` never ends by itself."""
 
-    def __init__(self, addresses: Sequence[str], on_status: Listener) -> None:
+    def __init__(
+        self, addresses: Sequence[str], on_status: Listener, certificates: PemFiles | None = None
+    ) -> None:
+        self._certificates = certificates
         self._found: dict[str, frozenset[str]] = dict.fromkeys(addresses, frozenset())
         self._on_status = on_status
         self._members: dict[str, Transcriber] = {}
@@ -122,16 +127,20 @@ class TranscriberPool:
 
     async def _follow_exactly(self, addresses: frozenset[str]) -> None:
         for address in addresses - self._members.keys():
-            member = self._members[address] = Transcriber(address)
+            member = self._members[address] = Transcriber(address, self._link_to(address))
             self._followers[address] = asyncio.create_task(self._follow(member))
         for address in self._members.keys() - addresses:
             # An address may vanish from DNS while its transcriber finishes: its calls go on.
             if not self._members[address].calls:
                 await self._leave(address)
 
+    def _link_to(self, address: str) -> Link:
+        name = next(name for name, found in self._found.items() if address in found)
+        return Link(address, name.rpartition(":")[0].strip("[]"), self._certificates)
+
     async def _leave(self, address: str) -> None:
         await tasks.cancel([self._followers.pop(address)])
-        await self._members.pop(address).channel.close()
+        await self._members.pop(address).link.close()
 
     async def _follow(self, member: Transcriber) -> None:
         while True:
@@ -144,6 +153,7 @@ class TranscriberPool:
                 member.lose()
                 self._on_lost(member.address)
             await asyncio.sleep(REFOLLOW_SECONDS)
+            await member.link.renew()
 
     async def _follow_once(self, member: Transcriber) -> None:
         stream = member.stub.WatchStatus(WatchStatusRequest())

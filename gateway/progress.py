@@ -61,7 +61,7 @@ class ProgressMeter:
         rate = self._rate(batch_id, tally, live_ms, now_ms, has_ended)
         processed_ms = min(tally.ended_total_ms + live_ms, tally.total_audio_ms)
         end_ms = None
-        if rate and tally.ended and not has_ended:
+        if rate and tally.ended and not tally.unresolved and not has_ended:
             end_ms = now_ms + int((tally.total_audio_ms - processed_ms) / rate)
         return Reading(_progress(tally, processed_ms, rate), end_ms)
 
@@ -100,6 +100,7 @@ def _progress(tally: Tally, processed_ms: float, rate: float | None) -> BatchPro
         fraction=processed_ms / tally.total_audio_ms if tally.total_audio_ms else 0.0,
         audio_total_estimated=tally.known < tally.total,
         realtime_factor=rate,
+        unresolved=tally.unresolved,
     )
     progress.audio_processed.FromMilliseconds(int(processed_ms))
     progress.audio_total.FromMilliseconds(int(tally.total_audio_ms))

@@ -40,6 +40,7 @@ from gateway import ids, tiers, transcripts
 from gateway.access import current_caller
 from gateway.errors import InvalidRequest, NotFound, Violation
 from gateway.models import ModelCatalog
+from gateway.playlists import position
 from gateway.pool import TranscriberPool
 from gateway.progress import ProgressMeter
 from gateway.quota import quota
@@ -125,12 +126,14 @@ class BatchServicer(BatchServiceServicer):
         batch = await self._batch(request.batch_id)
         found = [
             item
-            for item in batch.items[first:]
-            if request.state in (ItemState.ITEM_STATE_UNSPECIFIED, item.state)
+            for item in batch.items
+            if position(item) >= first
+            and request.state in (ItemState.ITEM_STATE_UNSPECIFIED, item.state)
         ]
         response = ListBatchItemsResponse(items=found[:size])
         if len(found) > size:
-            response.next_page_token = _token(str(found[size].index))
+            index, place = position(found[size])
+            response.next_page_token = _token(f"{index}.{place}")
         return response
 
     async def WatchBatch(
@@ -235,7 +238,14 @@ class BatchServicer(BatchServiceServicer):
             items.append((shown, work))
         keep_ms = checked.ttl_ms or self._gateway.retention_ms
         return NewBatch(
-            batch, items, request_id, body, keep_ms, weight=tier.weight, allowance=tier.allowance
+            batch,
+            items,
+            request_id,
+            body,
+            keep_ms,
+            weight=tier.weight,
+            max_total=tier.videos_per_batch if checked.options.expand_playlists else None,
+            allowance=tier.allowance,
         )
 
 
@@ -282,10 +292,13 @@ def _from_batch_token(token: str) -> tuple[int, str] | None:
         raise _bad_token() from None
 
 
-def _from_item_token(token: str) -> int:
-    """Return the index of the page's first item."""
+def _from_item_token(token: str) -> tuple[int, int]:
+    """Return the position of the page's first item."""
+    if not token:
+        return 0, 0
     try:
-        return max(0, int(base64.urlsafe_b64decode(token).decode())) if token else 0
+        index, place = base64.urlsafe_b64decode(token).decode().split(".")
+        return int(index), int(place)
     except ValueError:
         raise _bad_token() from None
 

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 
 import grpc
 import structlog
-from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeResponse
+from batchscribe.transcriber.v1.transcriber_service_pb2 import (
+    Playlist,
+    ResolveSourceResponse,
+    TranscribeResponse,
+)
 from batchscribe.v1.batch_pb2 import BatchItem, ItemError, ItemState
 
-from gateway import ids, transcripts
+from gateway import ids, playlists, transcripts
 from gateway.retry import RetryPolicy
 from gateway.store import BatchStore, Release
 from gateway.work import Answer, Work
@@ -64,10 +68,12 @@ class Settler:
             log.info("dropped a stale result", item=work.lease.item_id, epoch=work.lease.epoch)
         elif isinstance(answer, grpc.aio.AioRpcError):
             await self._settle_broken(work, answer, is_draining=is_draining)
-        elif answer.HasField("transcript"):
-            await self._settle_success(work, answer)
-        else:
+        elif answer.HasField("error"):
             await self._settle_failure(work, answer.error)
+        elif isinstance(answer, ResolveSourceResponse):
+            await self._settle_playlist(work, answer.playlist)
+        else:
+            await self._settle_success(work, answer)
 
     async def _settle_success(self, work: Work, answer: TranscribeResponse) -> None:
         transcript = answer.transcript
@@ -89,6 +95,11 @@ class Settler:
             duration_ms=transcript.duration.ToMilliseconds(),
             transcript=packed,
         )
+
+    async def _settle_playlist(self, work: Work, playlist: Playlist) -> None:
+        if work.lease.unresolved:
+            entries = playlists.entries(work.lease.unresolved, work.lease.request, playlist)
+            await self._store.expand(work.lease, entries, is_cut=playlist.truncated)
 
     async def _settle_failure(self, work: Work, error: ItemError) -> None:
         policy = self._policy.overridden_by(work.lease.options.retry_policy)
@@ -113,7 +124,7 @@ class Settler:
         if is_draining:
             await self._store.release(work.lease, Release.OVER, error=_because("GATEWAY_DRAINED"))
         elif reason in REFUSED_REASONS:
-            work.transcriber.is_full = True
+            work.transcriber.is_full |= not work.is_resolving
             await self._store.release(
                 work.lease, Release.BACK, delay_ms=HAND_BACK_MS, error=_because(reason)
             )

@@ -1,15 +1,22 @@
-"""A leased item on its way through a transcriber."""
+"""A leased item on its way through a transcriber: resolved if it may be a playlist, transcribed."""
 
 import asyncio
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
-from batchscribe.transcriber.v1.transcriber_service_pb2 import TaskStatus, TranscribeResponse
+from batchscribe.transcriber.v1.transcriber_service_pb2 import (
+    ResolveSourceRequest,
+    ResolveSourceResponse,
+    TaskStatus,
+    TranscribeResponse,
+)
 
-from gateway.pool import TranscribeCall, Transcriber
+from gateway.playlists import MOST_ENTRIES
+from gateway.pool import Call, Transcriber
 from gateway.store import Lease
 
-Answer: TypeAlias = "TranscribeResponse | grpc.aio.AioRpcError"
+R = TypeVar("R", TranscribeResponse, ResolveSourceResponse)
+Answer: TypeAlias = "TranscribeResponse | ResolveSourceResponse | grpc.aio.AioRpcError"
 
 # Stands for a call that this side cancelled: stale, draining, or a silent transcriber.
 GIVEN_UP = grpc.aio.AioRpcError(
@@ -25,20 +32,34 @@ class Work:
         self.transcriber = transcriber
         self.boot_id = transcriber.status.boot_id if transcriber.status else ""
         self.is_stale = False
+        self.is_resolving = lease.unresolved is not None
         self.is_over = False
         self._is_given_up = False
         self.status: TaskStatus | None = None
         self.news = asyncio.Event()
-        self._call: TranscribeCall | None = None
+        self._call: Call | None = None
 
     @property
     def worker(self) -> str:
         status = self.transcriber.status
         return status.worker if status else self.transcriber.address
 
-    async def call(self, timeout: float) -> Answer:
+    async def resolve(self, timeout: float) -> "ResolveSourceResponse | grpc.aio.AioRpcError":
+        """Ask what is at the address; never raises for what the other side did."""
+        request = ResolveSourceRequest(url=self.lease.request.url, limit=MOST_ENTRIES)
+        return await self._outcome(self.transcriber.stub.ResolveSource(request, timeout=timeout))
+
+    async def transcribe(self, timeout: float) -> "TranscribeResponse | grpc.aio.AioRpcError":
         """Make the call and return how it ended; never raises for what the other side did."""
-        call = self.transcriber.stub.Transcribe(self.lease.request, timeout=timeout)
+        self.is_resolving = False
+        request = self.lease.request
+        try:
+            return await self._outcome(self.transcriber.stub.Transcribe(request, timeout=timeout))
+        finally:
+            self.is_over = True
+            self.news.set()
+
+    async def _outcome(self, call: "grpc.aio.UnaryUnaryCall[Any, R]") -> "R | grpc.aio.AioRpcError":
         self._call = call
         self.transcriber.calls.add(call)
         if self._is_given_up:
@@ -51,8 +72,6 @@ class Work:
             return GIVEN_UP
         finally:
             self.transcriber.calls.discard(call)
-            self.is_over = True
-            self.news.set()
 
     def report(self, status: TaskStatus) -> None:
         """Take the transcriber's word for how far the task is; an older epoch's is not meant."""

@@ -9,6 +9,9 @@ import grpc
 from batchscribe.transcriber.v1.transcriber_service_pb2 import (
     CancelTaskRequest,
     CancelTaskResponse,
+    PlaylistEntry,
+    ResolveSourceRequest,
+    ResolveSourceResponse,
     ServedModel,
     TaskStage,
     TaskStatus,
@@ -28,6 +31,7 @@ from servicekit import status
 from servicekit.serve import SERVER_OPTIONS
 
 Script = Callable[["ScriptedTranscriber", TranscribeRequest], Awaitable[TranscribeResponse]]
+Resolve = Callable[[ResolveSourceRequest], Awaitable[ResolveSourceResponse]]
 
 
 def succeeded(seconds: float = 2.0) -> TranscribeResponse:
@@ -43,16 +47,36 @@ def failed(reason: str = "NO_AUDIO", *, retryable: bool = False) -> TranscribeRe
     return TranscribeResponse(error=ItemError(reason=reason, message="No.", retryable=retryable))
 
 
+def playlist(*urls: str, title: str = "A list") -> ResolveSourceResponse:
+    """Return a playlist of these addresses, each of two seconds."""
+    found = ResolveSourceResponse()
+    found.playlist.title = title
+    for url in urls:
+        found.playlist.entries.add(url=url, title=f"Title of {url}").duration.FromSeconds(2)
+    return found
+
+
+async def one_video(request: ResolveSourceRequest) -> ResolveSourceResponse:
+    """What there is where nothing is a playlist."""
+    return ResolveSourceResponse(video=PlaylistEntry(url=request.url))
+
+
 async def at_once(_: "ScriptedTranscriber", __: TranscribeRequest) -> TranscribeResponse:
     """The script of a transcriber that needs no time."""
     return succeeded()
 
 
 class ScriptedTranscriber(TranscriberServiceServicer):
-    """Runs ``script`` for every Transcribe call and reports what tasks are open."""
+    """Runs ``script`` for every Transcribe call and reports what tasks are open.
 
-    def __init__(self, script: Script = at_once, slots: int = 4) -> None:
+    ``resolve`` answers ResolveSource.
+    """
+
+    def __init__(
+        self, script: Script = at_once, slots: int = 4, resolve: Resolve = one_video
+    ) -> None:
         self.script = script
+        self.resolve = resolve
         self.slots = slots
         self.address = ""
         self.tasks: dict[str, TaskStatus] = {}
@@ -60,6 +84,7 @@ class ScriptedTranscriber(TranscriberServiceServicer):
         self.seen: Counter[str] = Counter()
         self.most_at_once = 0
         self.statuses = 0
+        self.resolved: Counter[str] = Counter()
         self._changed = asyncio.Event()
 
     async def Transcribe(
@@ -110,6 +135,12 @@ class ScriptedTranscriber(TranscriberServiceServicer):
         """Have so many slots from now on, and say so in WatchStatus."""
         self.slots = slots
         self._changed.set()
+
+    async def ResolveSource(
+        self, request: ResolveSourceRequest, context: status.Context
+    ) -> ResolveSourceResponse:
+        self.resolved[request.url] += 1
+        return await self.resolve(request)
 
     async def CancelTask(
         self, request: CancelTaskRequest, context: status.Context

@@ -33,12 +33,13 @@ class VideoRequest(BaseModel):
 
 
 class OptionsRequest(BaseModel):
-    """How the batch runs, and whom to tell when it has ended."""
+    """How the batch runs, and whom to tell of its end; ``expand_playlists`` is our addition."""
 
     parallel: bool = True
     max_concurrent: Annotated[int, Field(ge=1, le=_MAX_INT32)] = 3
     continue_on_error: bool = True
     notify_webhook: Text | None = None
+    expand_playlists: bool = False
 
 
 class BatchRequest(BaseModel):
@@ -63,6 +64,7 @@ def create_request(
             max_concurrent=body.options.max_concurrent,
             continue_on_error=body.options.continue_on_error,
             notify_webhook=body.options.notify_webhook or "",
+            expand_playlists=body.options.expand_playlists,
         ),
         request_id=request_id,
     )

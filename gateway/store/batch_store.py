@@ -5,14 +5,21 @@ old epoch and is dropped, which is what makes a repeated Transcribe harmless.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
 from batchscribe.transcriber.v1.transcriber_service_pb2 import ServedModel, TranscribeRequest
-from batchscribe.v1.batch_pb2 import Batch, BatchItem, BatchOptions, ItemError, ItemState
+from batchscribe.v1.batch_pb2 import (
+    Batch,
+    BatchItem,
+    BatchOptions,
+    ItemError,
+    ItemState,
+    ItemWarning,
+)
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -25,7 +32,13 @@ from gateway.errors import (
     WrongState,
 )
 from gateway.store import keys, reading
-from gateway.store.failures import EXPIRED, POISON, WORKER_LOST
+from gateway.store.failures import (
+    EXPIRED,
+    PLAYLIST_CUT,
+    PLAYLIST_OVER_QUOTA,
+    POISON,
+    WORKER_LOST,
+)
 from gateway.store.pipeline import Argument, Pipeline
 from gateway.store.reading import StoredBatch, StoredEvent
 from gateway.store.scripts import Scripts
@@ -48,7 +61,10 @@ MODEL_SEEN_MS = 7 * 24 * 3600 * 1000
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to work on one item until it runs out, and what the work is."""
+    """The right to work on one item until it runs out, and what the work is.
+
+    ``unresolved`` is the item itself if it may be a playlist.
+    """
 
     user: str
     batch_id: str
@@ -56,6 +72,7 @@ class Lease:
     attempts: int
     options: BatchOptions
     request: TranscribeRequest
+    unresolved: BatchItem | None = None
 
     @property
     def item_id(self) -> str:
@@ -89,7 +106,8 @@ class Release(StrEnum):
 class NewBatch:
     """A batch as it is to be stored; ``items`` pairs each item with the work it asks for.
 
-    ``keep_ms`` counts from its end; 0 keeps it for ever.
+    ``keep_ms`` counts from its end; 0 keeps it for ever. With ``max_total`` each item may be a
+    playlist, and the batch may grow to so many.
     """
 
     batch: Batch
@@ -98,6 +116,7 @@ class NewBatch:
     body: bytes = b""
     keep_ms: int = 0
     weight: float = 1.0
+    max_total: int | None = None
     allowance: Allowance = UNLIMITED
 
 
@@ -130,6 +149,7 @@ class BatchStore:
             *new.allowance.arguments(),
             options.notify_webhook,
             ids.item_prefix(new.batch.batch_id),
+            new.max_total or "",
         ]
         for item, request in new.items:
             arguments += [
@@ -164,6 +184,29 @@ class BatchStore:
         answer = await self._scripts.run(
             "stage", lease.member, lease.epoch, worker, int(state), title, duration_ms
         )
+        return bool(answer == b"OK")
+
+    async def expand(
+        self, lease: Lease, entries: Iterable[tuple[BatchItem, TranscribeRequest]], *, is_cut: bool
+    ) -> bool:
+        """Put the videos of a playlist in its place; False if the lease is stale. Safe to repeat.
+
+        No more than its batch and its user may have: see expand.lua. ``is_cut``: these are not all.
+        """
+        arguments: list[Argument] = [
+            int(is_cut),
+            _warning(PLAYLIST_CUT),
+            _outcome(PLAYLIST_OVER_QUOTA),
+        ]
+        for item, request in entries:
+            arguments += [
+                item.SerializeToString(),
+                request.SerializeToString(),
+                site_of(request.url),
+                item.title,
+                item.audio_duration.ToMilliseconds(),
+            ]
+        answer = await self._scripts.run("expand", lease.member, lease.epoch, *arguments)
         return bool(answer == b"OK")
 
     async def renew(self, leases: Sequence[Lease]) -> list[Renewal]:
@@ -375,16 +418,32 @@ def _outcome(error: ItemError) -> bytes:
     return outcome.SerializeToString()
 
 
+def _warning(warning: ItemWarning) -> bytes:
+    return BatchItem(warnings=[warning]).SerializeToString()
+
+
 def _hash(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
 def _lease_from(
-    member: bytes, epoch: int, batch_id: bytes, attempts: int, options: bytes, task: bytes
+    member: bytes,
+    epoch: int,
+    batch_id: bytes,
+    attempts: int,
+    options: bytes,
+    task: bytes,
+    unresolved: bytes,
 ) -> Lease:
     user, _, _ = member.decode().partition("/")
     request = TranscribeRequest.FromString(task)
     request.epoch = epoch
     return Lease(
-        user, batch_id.decode(), epoch, attempts, BatchOptions.FromString(options), request
+        user,
+        batch_id.decode(),
+        epoch,
+        attempts,
+        BatchOptions.FromString(options),
+        request,
+        BatchItem.FromString(unresolved) if unresolved else None,
     )

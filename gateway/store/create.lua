@@ -1,15 +1,16 @@
 -- create(user, batch_id, request_id, body_hash, spec, options, max_concurrent, serial,
 --        continue_on_error, keep_ms, deadline_ms, weight, batches_per_minute, most_videos,
---        most_audio_ms, webhook, item_prefix, (video, task, site)...)
+--        most_audio_ms, webhook, item_prefix, max_total, (video, task, site)...)
 --   -> {CREATED | REPLAYED | CONFLICT, batch_id} | {FULL} | {RATE, wait_ms}
 --    | {VIDEOS | AUDIO, usage...}
 -- Stores the batch and makes its items ready, or nothing. The same request_id again is REPLAYED with
 -- the batch it made; with another body it is CONFLICT. FULL: there is no room for new batches, what
--- is left is for finishing those there are. RATE, VIDEOS, AUDIO: the user has had their share.
+-- is left is for finishing those there are. With `max_total`, to which the batch may grow, each item
+-- may be a playlist. RATE, VIDEOS, AUDIO: the user has had their share.
 
 local user, batch_id, request_id, body_hash = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local per_minute = tonumber(ARGV[13])
-local item_prefix, first = ARGV[17], 18
+local item_prefix, max_total, first = ARGV[17], ARGV[18], 19
 local request = key('request', user, request_id)
 local MOST_MEMORY = 0.8
 
@@ -46,17 +47,14 @@ set(batch, {
   webhook = ARGV[16], item_prefix = item_prefix, cancelled = 0, created_ms = now, updated_ms = now,
   n1 = total, n2 = 0, n3 = 0, n4 = 0, n5 = 0, n6 = 0, n7 = 0, n8 = 0,
   known = 0, known_audio_ms = 0, ended_unknown = 0, ended_audio_ms = 0, done_audio_ms = 0,
+  max_total = max_total, unresolved = max_total == '' and 0 or total,
 })
 for index = 0, total - 1 do
-  local item_id = string.format('%s_%d', item_prefix, index)
-  local item = {key = key('item', user, item_id), member = user .. '/' .. item_id}
-  set(item, {
-    batch = batch_id, index = index, video = ARGV[first + 3 * index],
-    task = ARGV[first + 3 * index + 1], site = ARGV[first + 3 * index + 2], state = PENDING,
-    epoch = 0, leased = 0, placed = 0, attempts = 0, lost = 0, crashes = 0, suspect = 0,
-    site_waits = 0, cancel = 0,
+  local at = first + 3 * index
+  add_item(batch, string.format('%s_%d', item_prefix, index), {
+    index = index, video = ARGV[at], task = ARGV[at + 1], site = ARGV[at + 2],
+    unresolved = max_total ~= '' and 1 or nil,
   })
-  redis.call('ZADD', key('ready', user, batch_id), index, item.member)
 end
 reserve(batch, total)
 count_batch(user, per_minute)

@@ -1,6 +1,6 @@
-"""Why an item fails without its transcriber having said so."""
+"""Why an item fails, or is not all there is, without its transcriber having said so."""
 
-from batchscribe.v1.batch_pb2 import ItemError
+from batchscribe.v1.batch_pb2 import ItemError, ItemWarning
 
 WORKER_LOST = ItemError(
     reason="WORKER_LOST",
@@ -18,4 +18,14 @@ EXPIRED = ItemError(
     message="The batch did not end within 7 days, so what was left of it was given up.",
     hint="Retry the batch to run what is left.",
     retryable=True,
+)
+PLAYLIST_OVER_QUOTA = ItemError(
+    reason="VIDEO_QUOTA_EXCEEDED",
+    message="The playlist has more videos than you may still have this month.",
+    hint="Name some of its videos by themselves, or retry the batch next month.",
+    retryable=True,
+)
+PLAYLIST_CUT = ItemWarning(
+    reason="PLAYLIST_CUT",
+    message="The playlist has more videos than a batch may have: the last of them are left out.",
 )

@@ -16,6 +16,7 @@ count_attempt(batch, item)
 learn_duration(batch, item, ARGV[7])
 if ARGV[8] ~= '' then set(item, {worker = ARGV[8]}) end
 if state == SUCCEEDED then
+  mark_resolved(batch, item)
   set(item, {transcription_id = ARGV[5]})
   redis.call('SET', key('transcript', item.user, ARGV[5]), ARGV[6])
   redis.call('DEL', key('breaker', item.site))

@@ -14,7 +14,7 @@ TEMPLATES: Mapping[str, str] = {
     "item": "{bs}:u:%s:item:%s",
     # What changed: STREAM with ids <revision>-1 until the batch is deleted.
     "events": "{bs}:u:%s:events:%s",
-    # Items of a batch that may start now: ZSET by index; gone when empty.
+    # Items of a batch that may start now: ZSET by rank; gone when empty.
     "ready": "{bs}:u:%s:ready:%s",
     # Batches of a user that can start an item: ZSET by turn; gone when empty.
     "runnable": "{bs}:u:%s:runnable",

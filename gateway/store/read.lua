@@ -6,8 +6,7 @@ local batch = load_batch(ARGV[1], ARGV[2])
 if not batch then return nil end
 local items = {}
 if ARGV[3] == '1' then
-  for index = 0, batch.total - 1 do
-    local item_id = string.format('%s_%d', batch.item_prefix, index)
+  for _, item_id in ipairs(item_ids(batch)) do
     items[#items + 1] = redis.call('HGETALL', key('item', batch.user, item_id))
   end
 end

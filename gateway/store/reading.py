@@ -64,6 +64,8 @@ def item_from(fields: Hash) -> BatchItem:
     _set_time(item.start_time, fields.get(b"started_ms"))
     _set_time(item.end_time, fields.get(b"ended_ms"))
     _set_time(item.next_attempt_time, fields.get(b"not_before_ms"))
+    item.unresolved = fields.get(b"unresolved") == b"1"
+    item.MergeFromString(fields.get(b"notice", b""))
     item.MergeFromString(fields.get(b"outcome", b""))
     item.attempts.extend(_attempts(fields.get(b"history", b"")))
     return item

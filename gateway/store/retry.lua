@@ -28,10 +28,7 @@ for _, item in ipairs(items_of(batch)) do
   if state == FAILED or state == SKIPPED then
     untally_end(batch, item)
     move(batch, item, PENDING)
-    set(item, {
-      attempts = 0, lost = 0, crashes = 0, suspect = 0, site_waits = 0, cancel = 0,
-      started_ms = '', ended_ms = '', outcome = '',
-    })
+    set(item, anew({started_ms = '', ended_ms = '', outcome = ''}))
     emit_item(batch, item)
     requeue(batch, item, 0)
   end

@@ -18,6 +18,7 @@ NAMES = (
     "create",
     "claim",
     "stage",
+    "expand",
     "renew",
     "finish",
     "release",

@@ -14,6 +14,7 @@ local is_news = is_first or state > tonumber(item.state) or (title ~= '' and tit
 if not is_news then return 'OK' end
 
 count_attempt(batch, item)
+mark_resolved(batch, item)
 if is_first or state > tonumber(item.state) then move(batch, item, state) end
 local fields = {worker = worker, not_before_ms = '', outcome = ''}
 if title ~= '' then fields.title = title end

@@ -25,6 +25,7 @@ class Tally:
     ended_audio_ms: int
     done_audio_ms: int
     started_ms: int
+    unresolved: int = 0
 
     @classmethod
     def parse(cls, text: bytes) -> "Tally":

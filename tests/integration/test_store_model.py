@@ -39,16 +39,18 @@ addresses = st.sampled_from(["w1", "w2"])
 durations = st.sampled_from([0, 2000, 3000])
 stages = st.sampled_from([pb.ITEM_STATE_FETCHING, pb.ITEM_STATE_TRANSCRIBING])
 ends = st.sampled_from([SUCCEEDED, FAILED, CANCELLED])
+sites = st.sampled_from(["a.test", "b.test"])
 delays = st.sampled_from([0, HOUR_MS])
 shapes = st.builds(
     Shape,
     user=st.sampled_from(["ann", "bob", "cyd"]),
-    sites=st.lists(st.sampled_from(["a.test", "b.test"]), min_size=1, max_size=6),
+    sites=st.lists(sites, min_size=1, max_size=6),
     weight=st.sampled_from([1.0, 2.0]),
     keep_ms=st.sampled_from([0, HOUR_MS]),
     max_concurrent=st.integers(1, 3),
     is_serial=st.booleans(),
     continue_on_error=st.booleans(),
+    max_total=st.sampled_from([None, 6]),
 )
 
 
@@ -103,6 +105,10 @@ class StoreMachine(RuleBasedStateMachine):
         held = self.pair.held
         return [newest(held, pick)] if held else []
 
+    def is_playlist(self, lease: Lease) -> bool:
+        _, item = self.pair.model.find(lease.member)
+        return item.is_unresolved
+
     @initialize(first=shapes, second=shapes)
     def begin(self, first: Shape, second: Shape) -> None:
         self.run(self.pair.create(first))
@@ -122,6 +128,12 @@ class StoreMachine(RuleBasedStateMachine):
     def stage(self, of: list[int], state: pb.ItemState.ValueType, duration_ms: int) -> None:
         for lease in chain.from_iterable(map(self.held, of)):
             self.run(self.pair.stage(lease, state, duration_ms))
+
+    @rule(of=several(st.tuples(picks, several(st.tuples(sites, durations)))))
+    def expand(self, of: list[tuple[int, list[tuple[str, int]]]]) -> None:
+        for pick, videos in of:
+            for lease in filter(self.is_playlist, self.held(pick)):
+                self.run(self.pair.expand(lease, videos))
 
     @rule(ends=several(st.tuples(picks, ends, durations)))
     def finish(self, ends: list[tuple[int, pb.ItemState.ValueType, int]]) -> None:

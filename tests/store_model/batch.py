@@ -33,6 +33,9 @@ class Item:
     member: str
     index: int
     site: str
+    place: int = 1
+    is_unresolved: bool = False
+    is_cut: bool = False
     state: pb.ItemState.ValueType = PENDING
     queue: Queue = Queue.READY
     epoch: int = 0
@@ -47,6 +50,7 @@ class Item:
     attempts: int = 0
     attempt_epoch: int = 0
     ended_epoch: int = 0
+    expanded_epoch: int = 0
     ended_round: int = 0
     lost: int = 0
     crashes: int = 0
@@ -109,6 +113,7 @@ class Batch:
     continue_on_error: bool
     keep_ms: int
     weight: float
+    max_total: int | None
     state: pb.BatchState.ValueType = pb.BATCH_STATE_PENDING
     round: int = 1
     is_cancelled: bool = False
@@ -137,6 +142,10 @@ class Batch:
         return [len(known), sum(known), ended.count(0), sum(ended), sum(done)]
 
     @property
+    def unresolved(self) -> int:
+        return sum(item.is_unresolved and not item.has_ended for item in self.items)
+
+    @property
     def placed(self) -> int:
         return sum(item.is_placed for item in self.items)
 
@@ -150,7 +159,10 @@ class Batch:
         if not self.is_runnable:
             return None
         ready = [item for item in self.items if item.queue is Queue.READY]
-        candidates = ready[:1] if self.is_serial else ready
+        if self.is_serial:
+            candidates = ready[:1]
+        else:  # What may be a playlist goes first.
+            candidates = sorted(ready, key=lambda item: not item.is_unresolved)
         return next((item for item in candidates if item.site not in waiting_sites), None)
 
     def start(self) -> None:
@@ -166,6 +178,23 @@ class Batch:
     def offer(self, item: Item) -> None:
         item.queue, item.offered_to = Queue.DELAYED, item.address
 
+    def expand(self, playlist: Item, videos: Sequence[tuple[str, int]]) -> None:
+        """Put videos, each with its site and length, in the place of a playlist."""
+        room = (self.max_total or 0) - len(self.items) + 1
+        playlist.end_lease()
+        playlist.start_over()
+        playlist.is_unresolved, playlist.is_cut = False, len(videos) > room
+        playlist.site, playlist.duration_ms = videos[0]
+        playlist.expanded_epoch = playlist.epoch
+        self.requeue(playlist, is_delayed=False)
+        at = self.items.index(playlist) + 1
+        self.items[at:at] = [
+            Item(f"{playlist.member}_{place}", playlist.index, site, place, duration_ms=duration_ms)
+            for place, (site, duration_ms) in enumerate(videos[1:room], start=2)
+        ]
+        if any(item.state == FAILED for item in self.items):
+            self.skip_unstarted()
+
     def end_item(self, item: Item, state: pb.ItemState.ValueType) -> None:
         item.end_lease()
         item.state, item.ended_round = state, self.round
@@ -176,9 +205,14 @@ class Batch:
         """End an item and draw the consequences."""
         is_failure = state == FAILED and not item.is_unwanted
         self.end_item(item, CANCELLED if state == FAILED and item.is_unwanted else state)
-        for other in self.items if is_failure and not self.continue_on_error else ():
-            if other.never_started:
-                self.end_item(other, SKIPPED)
+        if is_failure:
+            self.skip_unstarted()
+
+    def skip_unstarted(self) -> None:
+        """Skip what has not started, after a failure, unless the batch goes on."""
+        for item in self.items if not self.continue_on_error else ():
+            if item.never_started:
+                self.end_item(item, SKIPPED)
 
     def end_if_done(self) -> None:
         if self.has_ended or not all(item.has_ended for item in self.items):

@@ -172,8 +172,23 @@ class Model:
         item.count_attempt()
         item.state = state if is_first else max(state, item.state)
         item.duration_ms = duration_ms or item.duration_ms
+        item.is_unresolved = False
         batch.start()
         return True
+
+    def expand(self, member: str, epoch: int, videos: Sequence[tuple[str, int]]) -> bool:
+        if self.is_stale(member, epoch):
+            return self.was_expanded(member, epoch)
+        batch, item = self.find(member)
+        if item.is_unwanted:
+            batch.end_item(item, CANCELLED)
+        else:
+            batch.expand(item, videos)
+        self.settle()
+        return True
+
+    def was_expanded(self, member: str, epoch: int) -> bool:
+        return any(item.member == member and item.expanded_epoch == epoch for item in self.items)
 
     def renew(self, member: str, epoch: int) -> str:
         if self.is_stale(member, epoch):
@@ -193,6 +208,7 @@ class Model:
         item.ended_epoch = epoch
         batch.start()
         if state == SUCCEEDED:
+            item.is_unresolved = False
             self.waiting_sites.discard(item.site)
         batch.settle_item(item, state)
         self.settle()

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest
+from batchscribe.transcriber.v1.transcriber_service_pb2 import Playlist, TranscribeRequest
 from batchscribe.v1 import batch_pb2 as pb
 
-from gateway import ids
+from gateway import ids, playlists
 from gateway.errors import NotFound, WrongState
 from gateway.store import BatchStore, Lease, NewBatch, Release, Renewal, connect, keys
 from tests.store_model import stored
@@ -27,7 +27,7 @@ PLENTY = 100
 
 @dataclass(frozen=True)
 class Shape:
-    """A batch to create, an item for each site."""
+    """A batch to create, an item for each site; with ``max_total`` they may be playlists."""
 
     user: str
     sites: Sequence[str]
@@ -36,6 +36,7 @@ class Shape:
     max_concurrent: int
     is_serial: bool
     continue_on_error: bool
+    max_total: int | None = None
 
     def new_batch(self, number: int) -> NewBatch:
         options = pb.BatchOptions(
@@ -47,7 +48,12 @@ class Shape:
         batch = pb.Batch(batch_id=f"batch_{number:024x}", options=options)
         items = [_new_item(batch.batch_id, index, site) for index, site in enumerate(self.sites)]
         return NewBatch(
-            batch, items, request_id=f"r{number}", keep_ms=self.keep_ms, weight=self.weight
+            batch,
+            items,
+            request_id=f"r{number}",
+            keep_ms=self.keep_ms,
+            weight=self.weight,
+            max_total=self.max_total,
         )
 
     @property
@@ -99,10 +105,15 @@ class Pair:
         batch_id = await self.store.create(shape.user, new)
         assert await self.store.create(shape.user, new) == batch_id, "a replay makes nothing new"
         items = [
-            Item(f"{shape.user}/{item.item_id}", item.index, site)
+            Item(
+                f"{shape.user}/{item.item_id}",
+                item.index,
+                site,
+                is_unresolved=shape.max_total is not None,
+            )
             for (item, _), site in zip(new.items, shape.sites, strict=True)
         ]
-        self.watchers[batch_id] = Watcher([item.state for item in items])
+        self.watchers[batch_id] = Watcher({item.item_id: item.state for item in items})
         self.model.create(
             Batch(
                 shape.user,
@@ -113,6 +124,7 @@ class Pair:
                 shape.continue_on_error,
                 shape.keep_ms,
                 shape.weight,
+                shape.max_total,
             )
         )
 
@@ -155,6 +167,7 @@ class Pair:
         for lease in leases:
             _, item = self.model.find(lease.member)
             assert (lease.epoch, lease.attempts) == (item.epoch, item.attempts)
+            assert (lease.unresolved is not None) == item.is_unresolved
 
     async def claim_again(self, op_id: str, leases: list[Lease]) -> None:
         """Replay a claim of long ago; an empty answer is not kept."""
@@ -176,6 +189,18 @@ class Pair:
         expected = self.model.stage(lease.member, lease.epoch, state, duration_ms)
         for _ in range(2):
             assert await self.store.stage(lease, "w", state, "", duration_ms) == expected
+
+    async def expand(self, lease: Lease, videos: Sequence[tuple[str, int]]) -> None:
+        """Find a playlist of videos, each with its site and length in ms."""
+        playlist = Playlist()
+        for site, duration_ms in videos:
+            entry = playlist.entries.add(url=f"http://{site}/")
+            entry.duration.FromMilliseconds(duration_ms)
+        shown = lease.unresolved or pb.BatchItem(item_id=lease.item_id)
+        entries = list(playlists.entries(shown, lease.request, playlist))
+        expected = self.model.expand(lease.member, lease.epoch, videos)
+        for answer in (expected, self.model.was_expanded(lease.member, lease.epoch)):
+            assert await self.store.expand(lease, entries, is_cut=False) == answer
 
     async def renew(self, leases: Sequence[Lease]) -> None:
         expected = [self.model.renew(lease.member, lease.epoch) for lease in leases]
@@ -201,6 +226,7 @@ class Pair:
         """Try every write under a lease that does not hold any more."""
         await self.stage(lease, pb.ITEM_STATE_TRANSCRIBING, 1000)
         await self.finish(lease, SUCCEEDED)
+        await self.expand(lease, [("a.test", 1000)])
         for kind in Release:
             await self.release(lease, kind)
 

@@ -47,17 +47,28 @@ async def check_batch(store: BatchStore, batch: Batch, watcher: Watcher) -> None
         watcher.hear(event)
         assert event.revision < stored.batch.revision or event.tally == stored.tally
     assert watcher.revision == stored.batch.revision
-    states = [item.state for item in batch.items]
-    assert [item.state for item in stored.batch.items] == watcher.states == states
-    for item in stored.batch.items:
-        is_waiting = item.state == pb.ITEM_STATE_WAITING_RETRY
-        assert item.HasField("next_attempt_time") == is_waiting
-    assert counts_of(stored.tally) == counted(states)
+    states = {item.item_id: item.state for item in batch.items}
+    assert {item.item_id: item.state for item in stored.batch.items} == watcher.states == states
+    for item, shown in zip(batch.items, stored.batch.items, strict=True):
+        check_shown(item, shown)
+    assert counts_of(stored.tally) == counted(states.values())
+    assert (stored.tally.total, stored.tally.unresolved) == (len(states), batch.unresolved)
     assert audio_of(stored.tally) == batch.audio
     assert stored.batch.HasField("start_time") == batch.has_started
     assert (stored.tally.started_ms > 0) == batch.has_started
     assert (stored.batch.state, stored.batch.round) == (batch.state, batch.round)
     assert (watcher.batch_state, watcher.round) == (batch.state, batch.round)
+
+
+def check_shown(item: Item, shown: pb.BatchItem) -> None:
+    """Compare an item, in its place, with what its user sees of it."""
+    assert (shown.item_id, shown.index) == (item.item_id, item.index)
+    is_of_playlist = item.expanded_epoch > 0 or item.place > 1
+    assert shown.playlist.place == (item.place if is_of_playlist else 0)
+    assert shown.unresolved == item.is_unresolved
+    assert (len(shown.warnings) > 0) == item.is_cut
+    is_waiting = shown.state == pb.ITEM_STATE_WAITING_RETRY
+    assert shown.HasField("next_attempt_time") == is_waiting
 
 
 def audio_of(tally: Tally) -> list[int]:

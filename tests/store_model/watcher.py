@@ -4,6 +4,8 @@ Revisions are dense, every tally is that of the states as told so far, and an en
 its round.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from batchscribe.v1 import batch_pb2 as pb
@@ -13,9 +15,9 @@ from gateway.store import ENDED_BATCH_STATES, StoredEvent, Tally
 
 @dataclass
 class Watcher:
-    """One batch as told; ``states`` are those of its items by index."""
+    """One batch as told; ``states`` are those of its items by id."""
 
-    states: list[pb.ItemState.ValueType]
+    states: dict[str, pb.ItemState.ValueType]
     batch_state: pb.BatchState.ValueType = pb.BATCH_STATE_PENDING
     round: int = 1
     revision: int = 0
@@ -27,7 +29,7 @@ class Watcher:
             self._hear_batch(event.change)
         else:
             self._hear_item(event.change)
-        assert counts_of(event.tally) == counted(self.states)
+        assert counts_of(event.tally) == counted(self.states.values())
 
     def _hear_batch(self, batch: pb.Batch) -> None:
         if batch.round == self.round:
@@ -38,11 +40,14 @@ class Watcher:
         self.batch_state, self.round = batch.state, batch.round
 
     def _hear_item(self, item: pb.BatchItem) -> None:
-        if self.states[item.index] >= pb.ITEM_STATE_SUCCEEDED:
+        if item.item_id not in self.states:
+            assert item.playlist.place > 1, "an item came from nowhere"
+            assert item.state == pb.ITEM_STATE_PENDING
+        elif self.states[item.item_id] >= pb.ITEM_STATE_SUCCEEDED:
             is_new_round = self.batch_state == pb.BATCH_STATE_PENDING and self.round > 1
             assert is_new_round, "an end was not final"
             assert item.state == pb.ITEM_STATE_PENDING
-        self.states[item.index] = item.state
+        self.states[item.item_id] = item.state
 
 
 def counts_of(tally: Tally) -> list[int]:
@@ -59,6 +64,7 @@ def counts_of(tally: Tally) -> list[int]:
     ]
 
 
-def counted(states: list[pb.ItemState.ValueType]) -> list[int]:
+def counted(states: Iterable[pb.ItemState.ValueType]) -> list[int]:
     """Count states, in their own order."""
-    return [states.count(state) for state in pb.ItemState.values()[1:]]
+    counts = Counter(states)
+    return [counts[state] for state in pb.ItemState.values()[1:]]

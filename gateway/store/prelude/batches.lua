@@ -37,7 +37,7 @@ local function requeue(batch, item, delay_ms)
   else
     free_place(batch, item)
     redis.call('ZREM', key('delayed'), item.member)
-    redis.call('ZADD', key('ready', batch.user, batch.id), tonumber(item.index), item.member)
+    make_ready(batch, item)
   end
   settle_queue(batch)
 end

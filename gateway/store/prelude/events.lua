@@ -4,6 +4,7 @@
 local TALLY = {
   'total', 'n1', 'n2', 'n3', 'n4', 'n5', 'n6', 'n7', 'n8',
   'known', 'known_audio_ms', 'ended_unknown', 'ended_audio_ms', 'done_audio_ms', 'started_ms',
+  'unresolved',
 }
 
 local function tally(batch)
@@ -37,7 +38,7 @@ end
 
 local ITEM_FIELDS = {
   'video', 'state', 'attempts', 'worker', 'title', 'duration_ms', 'started_ms', 'ended_ms',
-  'not_before_ms', 'outcome',
+  'not_before_ms', 'outcome', 'notice', 'unresolved',
 }
 
 local function emit_item(batch, item)

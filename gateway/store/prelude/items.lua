@@ -47,6 +47,13 @@ local function uncount_attempt(item)
   set(item, {attempts = tonumber(item.attempts) - 1, attempt_epoch = 0})
 end
 
+-- A batch counts those of its open items that may be playlists.
+local function mark_resolved(batch, item)
+  if item.unresolved ~= '1' then return end
+  set(item, {unresolved = ''})
+  add(batch, 'unresolved', -1)
+end
+
 local function learn_duration(batch, item, duration_ms)
   duration_ms = tonumber(duration_ms) or 0
   if duration_ms <= 0 then return end
@@ -56,6 +63,7 @@ local function learn_duration(batch, item, duration_ms)
 end
 
 local function tally_end(batch, item)
+  if item.unresolved == '1' then add(batch, 'unresolved', -1) end
   if item.duration_ms then
     add(batch, 'ended_audio_ms', tonumber(item.duration_ms))
   else
@@ -67,6 +75,7 @@ local function tally_end(batch, item)
 end
 
 local function untally_end(batch, item)
+  if item.unresolved == '1' then add(batch, 'unresolved', 1) end
   if (item.duration_ms or '') ~= '' then
     add(batch, 'ended_audio_ms', -tonumber(item.duration_ms))
   else
@@ -96,10 +105,40 @@ local function finish_item(batch, item, state, outcome, reason)
   emit_item(batch, item)
 end
 
+-- `fields` and all that an item begins a round with.
+local function anew(fields)
+  for _, counter in ipairs({'attempts', 'lost', 'crashes', 'suspect', 'site_waits', 'cancel'}) do
+    fields[counter] = 0
+  end
+  return fields
+end
+
+local function add_item(batch, item_id, fields)
+  local item = {key = key('item', batch.user, item_id), id = item_id}
+  item.user, item.member = batch.user, batch.user .. '/' .. item_id
+  fields.batch, fields.state, fields.epoch, fields.leased, fields.placed = batch.id, PENDING, 0, 0, 0
+  set(item, anew(fields))
+  make_ready(batch, item)
+  return item
+end
+
+-- In order: one for each video of the request, or all that a playlist came to, the first of which has
+-- the playlist's own id.
+local function item_ids(batch)
+  local ids, asked = {}, batch.asked or batch.total
+  for index = 0, asked - 1 do
+    local item_id = string.format('%s_%d', batch.item_prefix, index)
+    ids[#ids + 1] = item_id
+    local name = key('item', batch.user, item_id)
+    local entries = asked ~= batch.total and redis.call('HGET', name, 'entries') or 1
+    for place = 2, tonumber(entries) do ids[#ids + 1] = item_id .. '_' .. place end
+  end
+  return ids
+end
+
 local function items_of(batch)
   local items = {}
-  for index = 0, batch.total - 1 do
-    local item_id = string.format('%s_%d', batch.item_prefix, index)
+  for _, item_id in ipairs(item_ids(batch)) do
     items[#items + 1] = load_item(batch.user .. '/' .. item_id)
   end
   return items

@@ -31,6 +31,18 @@ local function settle_queue(batch)
   end
 end
 
+-- By index, and within a playlist by place. What may be a playlist comes first where order is free:
+-- until it is resolved nobody knows how much there is to do.
+local function rank(batch, item)
+  local order = tonumber(item.index) + (tonumber(item.place or 1) - 1) / 1000
+  local goes_first = item.unresolved == '1' and batch.serial ~= '1'
+  return goes_first and order - 1000 or order
+end
+
+local function make_ready(batch, item)
+  redis.call('ZADD', key('ready', batch.user, batch.id), rank(batch, item), item.member)
+end
+
 local function take_place(batch, item)
   if item.placed == '1' then return end
   set(item, {placed = 1})
