@@ -4,6 +4,7 @@ A test that needs something a machine may lack carries a marker from ``NEEDS``. 
 ``--nothing-left-out`` a run that skipped any test fails.
 """
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests import faketime
 from tests.chaos import versions
 
 
@@ -26,6 +28,13 @@ NEEDS = {
     "needs_flite": Need(
         lambda: shutil.which("flite") is not None,
         "needs the speech synthesizer flite: `apt-get install flite`",
+    ),
+    "needs_faketime": Need(
+        lambda: faketime.LIBRARY is not None,
+        "needs clocks that jump: `apt-get install libfaketime`",
+    ),
+    "needs_root": Need(
+        lambda: os.geteuid() == 0, "needs root, who can become another user: run it as root"
     ),
     "needs_history": Need(
         lambda: versions.previous() is not None,

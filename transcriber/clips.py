@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from batchscribe.v1 import batch_pb2, transcript_pb2
 from google.protobuf.duration_pb2 import Duration
 
+_Span = transcript_pb2.Segment | transcript_pb2.Word | transcript_pb2.TimeRange
+
 
 @dataclass(frozen=True)
 class Part:
@@ -28,7 +30,8 @@ def part_of(clip: batch_pb2.Clip) -> Part:
 def put_into_place(transcript: transcript_pb2.Transcript, clip: batch_pb2.Clip) -> None:
     """Turn the times of a transcript of ``clip`` into those of the whole recording."""
     words = [word for segment in transcript.segments for word in segment.words]
-    for span in (*transcript.segments, *words, *transcript.undecoded):
+    spans: list[_Span] = [*transcript.segments, *words, *transcript.undecoded]
+    for span in spans:
         _delay(span.start_offset, clip.start_offset)
         _delay(span.end_offset, clip.start_offset)
 

@@ -29,6 +29,9 @@ def fetcher(settings: Settings, home: Path, network: SocksServer) -> Program:
         cookies_file=str(settings.cookies_file or ""),
         media_root=str(settings.media_root.resolve() if settings.media_root else ""),
     )
+    setup.scratch_bytes = settings.scratch_bytes
+    if settings.fetch_owner:
+        setup.user_id, setup.group_id = settings.fetch_owner
     setup.max_audio.FromMilliseconds(int(settings.max_audio_seconds * 1000))
 
     @asynccontextmanager
@@ -97,6 +100,7 @@ def _environment(home: Path, passed_on: tuple[str, ...]) -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if name.startswith(passed_on)},
         "PATH": path,
         "HOME": str(home),
+        "TMPDIR": str(home),
     }
 
 

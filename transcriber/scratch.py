@@ -6,6 +6,7 @@ that ends, and the next run removes what is not locked.
 
 import asyncio
 import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -14,16 +15,21 @@ from pathlib import Path
 
 _LOCK = "lock"
 
+Owner = tuple[int, int]  # Ids of a user and a group.
+
 
 class Scratch:
-    """A locked directory under ``work_dir``."""
+    """A locked directory under ``work_dir``; what is made in it belongs to ``owner``, if given."""
 
-    def __init__(self, work_dir: Path) -> None:
+    def __init__(self, work_dir: Path, owner: Owner | None = None) -> None:
+        self._owner = owner
         work_dir.mkdir(parents=True, exist_ok=True)
         _remove_left_over(work_dir)
         self._root = Path(tempfile.mkdtemp(prefix="run-", dir=work_dir))
         self._lock = (self._root / _LOCK).open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        if owner:
+            self._root.chmod(0o755)
 
     def __enter__(self) -> "Scratch":
         return self
@@ -41,6 +47,8 @@ class Scratch:
     async def directory(self) -> AsyncIterator[Path]:
         """Make a directory for one task, and remove it afterwards with all that is in it."""
         path = Path(tempfile.mkdtemp(dir=self._root))
+        if self._owner:
+            os.chown(path, *self._owner)
         try:
             yield path
         finally:

@@ -109,7 +109,7 @@ async def _until_ready(child: Child) -> None:
 
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises CannotStart."""
-    with Scratch(settings.work_dir) as scratch:
+    with Scratch(settings.work_dir, settings.fetch_owner) as scratch:
         transcriber = Transcriber(settings, scratch)
         health = serve.Health([SERVICE])
         server = await _listen(settings, transcriber, health)

@@ -1,11 +1,20 @@
 """Every setting of a transcriber, read once from the environment (prefix ``TRANSCRIBER_``)."""
 
+import os
+import pwd
 import socket
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, DirectoryPath, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    DirectoryPath,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from servicekit.egress import WEB_PORTS, Exemption, exemption
@@ -13,6 +22,20 @@ from servicekit.egress import WEB_PORTS, Exemption, exemption
 Exemptions = Annotated[tuple[Annotated[Exemption, BeforeValidator(exemption)], ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
 Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode]
+
+
+def _user_to_become(name: str) -> str:
+    if not name:
+        return name
+    if os.geteuid() != 0:
+        raise ValueError("only a transcriber that runs as root can become another user")
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        raise ValueError(f"there is no user {name} on this machine") from None
+    if user.pw_uid == 0:
+        raise ValueError(f"{name} has all privileges, which is not the point")
+    return name
 
 
 class Settings(BaseSettings):
@@ -47,6 +70,9 @@ class Settings(BaseSettings):
         Path(tempfile.gettempdir(), "batchscribe-transcriber"),
         description="Where media lies while it is worked on.",
     )
+    scratch_bytes: int = Field(
+        32 * 1024**3, gt=0, description="Most bytes of media there, of all videos together."
+    )
     max_media_bytes: int = Field(4 * 1024**3, gt=0, description="Most bytes of one download.")
     max_audio_seconds: float = Field(12 * 3600, gt=0, description="Longest audio of one video.")
     fetch_timeout_seconds: float = Field(
@@ -77,6 +103,11 @@ class Settings(BaseSettings):
         description="Sources of media that are not on the internet, as host:port or "
         "network:port; IPv6 in brackets, port * for any.",
     )
+    fetch_user: Annotated[str, AfterValidator(_user_to_become)] = Field(
+        "",
+        description="User that the process that fetches and decodes becomes, such as nobody; "
+        "needs a transcriber that runs as root. Empty: the same user.",
+    )
     media_root: DirectoryPath | None = Field(
         None, description="Directory below which file: addresses may be read; none by default."
     )
@@ -98,6 +129,14 @@ class Settings(BaseSettings):
         if unknown := set(self.preload) - set(self.models):
             raise ValueError(f"preload names models that are not offered: {sorted(unknown)}")
         return self
+
+    @property
+    def fetch_owner(self) -> tuple[int, int] | None:
+        """Ids of the user and group of what is fetched; None for those of this process."""
+        if not self.fetch_user:
+            return None
+        user = pwd.getpwnam(self.fetch_user)
+        return user.pw_uid, user.pw_gid
 
     @property
     def preloaded(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Parts of recordings."""
 
 import math
+from typing import Any
 
 import pytest
 from batchscribe.v1.batch_pb2 import Clip
@@ -26,15 +27,15 @@ def test_a_part_ends_with_its_recording(part: Part, length: float) -> None:
 
 def test_every_time_is_put_into_place() -> None:
     """Segments, words and what could not be decoded move by the start of the clip."""
-    spans = {
-        "start_offset": Duration(seconds=1),
-        "end_offset": Duration(seconds=1, nanos=500_000_000),
-    }
+    start, end = Duration(seconds=1), Duration(seconds=1, nanos=500_000_000)
+    word = Word(start_offset=start, end_offset=end)
     transcript = Transcript(
-        segments=[Segment(**spans, words=[Word(**spans)])], undecoded=[TimeRange(**spans)]
+        segments=[Segment(start_offset=start, end_offset=end, words=[word])],
+        undecoded=[TimeRange(start_offset=start, end_offset=end)],
     )
     put_into_place(transcript, Clip(start_offset=Duration(seconds=60)))
     segment = transcript.segments[0]
-    for span in (segment, segment.words[0], transcript.undecoded[0]):
+    spans: list[Any] = [segment, segment.words[0], transcript.undecoded[0]]
+    for span in spans:
         assert span.start_offset.ToMilliseconds() == 61_000
         assert span.end_offset.ToMilliseconds() == 61_500

@@ -23,3 +23,11 @@ def test_only_offered_models_are_preloaded(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("TRANSCRIBER_PRELOAD", "small")
     with pytest.raises(ValidationError, match="not offered"):
         Settings()
+
+
+def test_who_fetches_has_no_privileges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user that is unknown, or root itself, is a mistake of the operator."""
+    for user in ("root", "no-such-user"):
+        monkeypatch.setenv("TRANSCRIBER_FETCH_USER", user)
+        with pytest.raises(ValidationError, match="fetch_user"):
+            Settings()

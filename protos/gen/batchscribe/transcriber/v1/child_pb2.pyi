@@ -187,6 +187,9 @@ class FetchSetup(_message.Message):
     COOKIES_FILE_FIELD_NUMBER: _builtins.int
     PROXY_FIELD_NUMBER: _builtins.int
     MEDIA_ROOT_FIELD_NUMBER: _builtins.int
+    SCRATCH_BYTES_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    GROUP_ID_FIELD_NUMBER: _builtins.int
     max_bytes: _builtins.int
     """The most bytes of one download."""
     cookies_file: _builtins.str
@@ -195,6 +198,12 @@ class FetchSetup(_message.Message):
     """The operator's upstream proxy; empty for none."""
     media_root: _builtins.str
     """The directory below which `file:` addresses may be read; empty for none."""
+    scratch_bytes: _builtins.int
+    """The most bytes on disk of all jobs together."""
+    user_id: _builtins.int
+    """The user and group to become; 0 to stay."""
+    group_id: _builtins.int
+    """See `user_id`."""
     @_builtins.property
     def max_audio(self) -> _duration_pb2.Duration:
         """The longest audio."""
@@ -207,10 +216,13 @@ class FetchSetup(_message.Message):
         cookies_file: _builtins.str = ...,
         proxy: _builtins.str = ...,
         media_root: _builtins.str = ...,
+        scratch_bytes: _builtins.int = ...,
+        user_id: _builtins.int = ...,
+        group_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["max_audio", b"max_audio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cookies_file", b"cookies_file", "max_audio", b"max_audio", "max_bytes", b"max_bytes", "media_root", b"media_root", "proxy", b"proxy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cookies_file", b"cookies_file", "group_id", b"group_id", "max_audio", b"max_audio", "max_bytes", b"max_bytes", "media_root", b"media_root", "proxy", b"proxy", "scratch_bytes", b"scratch_bytes", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
