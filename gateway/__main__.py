@@ -10,6 +10,7 @@ from gateway.settings import Settings
 from gateway.store import SchemaTooNew
 from servicekit import logs
 from servicekit.settings import problems
+from servicekit.tls import UnusableCertificate
 
 
 async def _run(settings: Settings) -> None:
@@ -33,7 +34,7 @@ def serve() -> None:
     logs.set_up(settings.log_level)
     try:
         uvloop.run(_run(settings))
-    except* SchemaTooNew as refused:
+    except* (SchemaTooNew, UnusableCertificate) as refused:
         sys.exit(f"gateway: {refused.exceptions[0]}")
 
 

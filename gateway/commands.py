@@ -191,7 +191,7 @@ def _beside_redis(job: Callable[[Redis], Awaitable[T]]) -> T:
     settings = _settings()
 
     async def connected() -> T:
-        async with connect(settings.redis_url.get_secret_value()) as redis:
+        async with connect(settings.redis_url.get_secret_value(), settings.redis_ca_file) as redis:
             return await job(redis)
 
     try:

@@ -32,7 +32,7 @@ Listener: TypeAlias = Callable[["Transcriber", WatchStatusResponse], Awaitable[N
 
 
 class Transcriber:
-    """One transcriber: the link to it, its last status, and the calls this gateway has open on it."""
+    """One transcriber: the link to it, its last status, and this gateway's open calls on it."""
 
     def __init__(self, address: str, link: Link) -> None:
         self.address = address

@@ -44,6 +44,8 @@ SERVICES = tuple(
 )
 # For building, signing and recording an attempt.
 WEBHOOK_LEASE_MARGIN_SECONDS = 15.0
+# A batch of 500 videos with an option for everything is far from it.
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
 DAY_MS = 24 * 3600 * 1000
 
 
@@ -52,7 +54,7 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._redis = connect(settings.redis_url.get_secret_value())
+        self._redis = connect(settings.redis_url.get_secret_value(), settings.redis_ca_file)
         accounts = Accounts(self._redis)
         self._keys = KeyRing(accounts, ApiKey.parse(settings.api_key.get_secret_value()))
         self._oversight = Oversight(accounts)
@@ -62,7 +64,9 @@ class Server:
         self._live = LiveProgress()
         self._meter = ProgressMeter(self._live)
         self._models = ModelCatalog(self._store, settings.models, settings.default_model)
-        self._pool = TranscriberPool(settings.transcribers, self._on_status)
+        self._pool = TranscriberPool(
+            settings.transcribers, self._on_status, settings.transcriber_tls
+        )
         policy = RetryPolicy(
             settings.max_attempts, settings.retry_base_seconds, settings.retry_max_seconds
         )
@@ -131,7 +135,11 @@ class Server:
                 TranslateErrors(),
                 Authenticate(self._keys, self._streams, self._oversight, frozenset(SERVICES)),
             ],
-            options=list(SERVER_OPTIONS),
+            options=[
+                *SERVER_OPTIONS,
+                ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+                ("grpc.max_concurrent_streams", self._settings.max_streams_per_connection),
+            ],
         )
         gateway = Gateway(
             store=self._store,
@@ -150,10 +158,15 @@ class Server:
         self._health.add_to(server)
         if self._settings.reflection:
             reflection.enable(server, SERVICES)
-        port = server.add_insecure_port(self._settings.listen)
+        port = self._open_port(server)
         server.add_insecure_port(f"unix:{own_socket}")
         host, _, _ = self._settings.listen.rpartition(":")
         return server, f"{host}:{port}"
+
+    def _open_port(self, server: grpc.aio.Server) -> int:
+        if tls := self._settings.tls:
+            return server.add_secure_port(self._settings.listen, tls.server_credentials())
+        return server.add_insecure_port(self._settings.listen)
 
     async def _serve_http(self, stack: AsyncExitStack, own_socket: Path) -> str:
         if not self._settings.http_listen:
@@ -163,7 +176,7 @@ class Server:
 
         host, _, port = self._settings.http_listen.rpartition(":")
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"unix:{own_socket}"))
-        http = await serve_http(create_app(channel), host, int(port))
+        http = await serve_http(create_app(channel), host, int(port), self._settings.tls)
         stack.push_async_callback(http.stop)
         return f"{host}:{http.port}"
 

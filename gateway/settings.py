@@ -1,14 +1,16 @@
 """Every setting of the gateway, read once from the environment (prefix ``GATEWAY_``)."""
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from gateway.api_key import ApiKey
 from gateway.tiers import Tiers
 from servicekit.egress import WEB_PORTS, Exemption, exemption
 from servicekit.settings import ServiceSettings
+from servicekit.tls import PemFiles
 
 Exemptions = Annotated[tuple[Annotated[Exemption, BeforeValidator(exemption)], ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -27,6 +29,24 @@ class Settings(ServiceSettings):
     http_listen: str = Field("127.0.0.1:8080", description="Address of the HTTP port; empty: none.")
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="redis://, rediss:// or unix:// address."
+    )
+    redis_ca_file: Path | None = Field(
+        None,
+        description="PEM file of those who may vouch for a rediss:// server; else the system's.",
+    )
+    tls_cert_file: Path | None = Field(
+        None, description="PEM file of the certificate with its chain: TLS on both ports."
+    )
+    tls_key_file: Path | None = Field(None, description="PEM file of its key.")
+    transcriber_ca_file: Path | None = Field(
+        None, description="PEM file of those who may vouch for transcribers: TLS to them."
+    )
+    transcriber_cert_file: Path | None = Field(
+        None, description="PEM file of the certificate that transcribers are shown."
+    )
+    transcriber_key_file: Path | None = Field(None, description="PEM file of its key.")
+    max_streams_per_connection: int = Field(
+        1000, ge=1, description="Calls open at a time on one connection; more wait at the client."
     )
     api_key: SecretStr = Field(
         SecretStr(""), description="A key of the user `local` that needs no entry in Redis."
@@ -91,6 +111,29 @@ class Settings(ServiceSettings):
         if not isinstance(value, str):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> "Settings":
+        for cert, key in (
+            (self.tls_cert_file, self.tls_key_file),
+            (self.transcriber_cert_file, self.transcriber_key_file),
+        ):
+            if (cert is None) != (key is None):
+                raise ValueError("a certificate and its key are set together")
+        return self
+
+    @property
+    def tls(self) -> PemFiles | None:
+        """What this gateway shows its clients; None: nothing is encrypted."""
+        return PemFiles(self.tls_cert_file, self.tls_key_file) if self.tls_cert_file else None
+
+    @property
+    def transcriber_tls(self) -> PemFiles | None:
+        """How transcribers are spoken to; None: nothing is encrypted."""
+        files = PemFiles(
+            self.transcriber_cert_file, self.transcriber_key_file, self.transcriber_ca_file
+        )
+        return files if files.cert or files.ca else None
 
     @field_validator("api_key")
     @classmethod

@@ -12,15 +12,22 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # A 10-hour transcript with words is 3.9 MiB.
+MAX_METADATA_BYTES = 16 * 1024
 
 _KEEPALIVE_MS = 30_000
 _KEEPALIVE_TIMEOUT_MS = 10_000
+
+_PING_TIMEOUT: Sequence[tuple[str, int]] = (
+    ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+    # This is the one that gRPC 1.85 heeds; it would wait a minute for the answer to a ping.
+    ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+)
 
 CHANNEL_OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-    ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+    *_PING_TIMEOUT,
     # A Transcribe call sends nothing for minutes: pings must not need data in between.
     ("grpc.http2.max_pings_without_data", 0),
     # A call that finds its transcriber gone should be back within a second or two of its return.
@@ -33,7 +40,7 @@ SERVER_OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-    ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+    *_PING_TIMEOUT,
     # The default minimum of 300 s would answer our own channels with GOAWAY.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -41,6 +48,9 @@ SERVER_OPTIONS: Sequence[tuple[str, int]] = (
     # to be taken gRPC cancels some at random; its own defaults are 1000 and 3000.
     ("grpc.server.max_pending_requests", 20_000),
     ("grpc.server.max_pending_requests_hard_limit", 20_000),
+    # Of more than the first, gRPC would refuse some at random.
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
     # Two servers that are given one port by mistake must not share it silently.
     ("grpc.so_reuseport", 0),
 )

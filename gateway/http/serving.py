@@ -7,13 +7,15 @@ from contextlib import AbstractContextManager, nullcontext
 import uvicorn
 from fastapi import FastAPI
 
+from servicekit.tls import PemFiles
+
 _GRACE_SECONDS = 5
 
 
 class HttpServer:
     """A server that listens; ``stop`` ends it."""
 
-    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+    def __init__(self, app: FastAPI, listener: socket.socket, tls: PemFiles | None = None) -> None:
         config = uvicorn.Config(
             app,
             access_log=False,
@@ -22,6 +24,7 @@ class HttpServer:
             server_header=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
             ws="none",
+            ssl_context_factory=(lambda *_: tls.server_context()) if tls else None,
         )
         self.port: int = listener.getsockname()[1]
         self._server = _WithoutSignals(config)
@@ -33,11 +36,11 @@ class HttpServer:
         await self._serving
 
 
-async def serve_http(app: FastAPI, host: str, port: int) -> HttpServer:
+async def serve_http(app: FastAPI, host: str, port: int, tls: PemFiles | None = None) -> HttpServer:
     """Serve ``app`` until ``stop``; port 0 takes any. Raises OSError if it cannot listen."""
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return HttpServer(app, socket.create_server((host, port), family=family))
+    return HttpServer(app, socket.create_server((host, port), family=family), tls)
 
 
 class _WithoutSignals(uvicorn.Server):

@@ -1,5 +1,6 @@
 """Connections to Redis, with every default that redis-py 8 changed set by hand."""
 
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -16,12 +17,16 @@ REPLY_SECONDS = 5.0
 BLOCK_MS = 1_000
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, ca_file: Path | None = None) -> Redis:
     """Return a client for ``redis://``, ``rediss://`` or ``unix://``; it connects when first used.
+
+    ``ca_file`` names those who may vouch for a ``rediss://`` server, instead of the system's.
 
     Nothing is retried here: redis-py would replay a script whose reply was lost, ten times by
     default. Who calls knows what may be replayed.
     """
+    # Read anew with every connection.
+    tls = {"ssl_ca_certs": str(ca_file)} if ca_file and url.startswith("rediss:") else {}
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS,
@@ -33,6 +38,7 @@ def connect(url: str) -> Redis:
         retry=Retry(NoBackoff(), 0),
         protocol=3,
         decode_responses=False,
+        **tls,
     )
     return Redis.from_pool(pool)
 
