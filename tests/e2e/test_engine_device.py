@@ -1,5 +1,6 @@
 """The device and the shelf of models, with the real models and without a service around them."""
 
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,12 +12,17 @@ from batchscribe.v1 import batch_pb2
 
 from tests.conftest import Sample
 from tests.media import decode
+from transcriber import models
 from transcriber.engine.decoding import Decoded, Row
 from transcriber.engine.device import Device
 from transcriber.engine.listening import Listener
 from transcriber.engine.quality import FIRST
 from transcriber.engine.shelf import Shelf
 from transcriber.engine.wording import wording
+from transcriber.failures import VideoFailure
+
+# What lies within the embeddings of tiny.en's words.
+DEAF_BYTES = (1_000, 39_000_000)
 
 # Room for tiny.en (75 MB) or base (145 MB), not for both.
 MODEL_BYTES = 200_000_000
@@ -113,3 +119,20 @@ def test_unused_models_are_unloaded(shelf: Shelf, loaded: list[str]) -> None:
         pass
     shelf.unload_idle()
     assert loaded == []
+
+
+def test_a_model_that_hears_nothing_is_not_lent(
+    setup: child_pb2.EngineSetup, tmp_path: Path
+) -> None:
+    """Weights that give no words, as a GPU with an unfit driver does, never become ready."""
+    deaf = tmp_path / "deaf"
+    shutil.copytree(models.find("tiny.en", Path(setup.model_dir)), deaf)
+    with (deaf / models.WEIGHTS).open("r+b") as weights:
+        weights.seek(DEAF_BYTES[0])
+        weights.write(bytes(DEAF_BYTES[1] - DEAF_BYTES[0]))
+    with (
+        pytest.raises(VideoFailure, match="MODEL_UNAVAILABLE") as refused,
+        Shelf(setup, lambda names: None).lend(str(deaf)),
+    ):
+        pass
+    assert "hears nothing" in refused.value.facts["cause"]

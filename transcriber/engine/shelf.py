@@ -16,6 +16,7 @@ from batchscribe.transcriber.v1 import child_pb2
 from faster_whisper import WhisperModel
 
 from transcriber import models
+from transcriber.engine import canary
 from transcriber.engine.decoding import Model
 from transcriber.engine.plan import plan
 
@@ -111,6 +112,7 @@ class Shelf:
         try:
             check(_LOAD_SECONDS)
             model = Model(name, models.sha256_of(directory), self._read(name, directory))
+            canary.listen(model)
         except BaseException:
             with self._changed:
                 del self._places[name]
