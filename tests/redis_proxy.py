@@ -65,6 +65,7 @@ class RedisProxy:
         self._target = ""
         self._harm: Harm | None = None
         self._holds_all = False
+        self._delay_seconds = 0.0
         self._thawed = asyncio.Event()
         self._relays: dict[asyncio.Task[None], _Relay] = {}
 
@@ -73,6 +74,10 @@ class RedisProxy:
         self._target, self._harm = name, harm
         self.harmed.clear()
         self._thawed.clear()
+
+    def slow_down(self, seconds: float) -> None:
+        """Let every command take so much longer from now on."""
+        self._delay_seconds = seconds
 
     def freeze(self) -> None:
         """Hold every command from now on."""
@@ -121,9 +126,8 @@ class RedisProxy:
             relay.server.write_eof()
 
     async def _hold(self, harm: Harm | None) -> None:
-        if harm is Harm.DELAY:
-            await asyncio.sleep(DELAY_SECONDS)
-        elif harm is Harm.FREEZE or self._holds_all:
+        await asyncio.sleep(DELAY_SECONDS if harm is Harm.DELAY else self._delay_seconds)
+        if harm is Harm.FREEZE or self._holds_all:
             self.holding.set()
             await self._thawed.wait()
 

@@ -1,11 +1,13 @@
 """A real Valkey for tests, as durable as the one we ship, that can be killed and started again."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import redis
@@ -19,10 +21,11 @@ _DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-polic
 class Valkey:
     """One server on a Unix socket, so that nobody can take its port; data survives a restart."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         # A socket's path may have 107 characters at most, too few for pytest's own folders.
         self._folder = Path(tempfile.mkdtemp(prefix="valkey-"))
         self._socket = self._folder / "socket"
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self.path = str(self._socket)
         self.url = f"unix://{self.path}"
@@ -32,8 +35,15 @@ class Valkey:
         log = ("--logfile", str(self._folder / "log"), "--save", "")
         # A run that is killed leaves no server behind.
         tied = (sys.executable, "-I", "-S", str(tether.__file__), str(os.getpid()))
-        self._process = subprocess.Popen([*tied, find_server(), *place, *log, *_DURABLE])
+        command = [*tied, find_server(), *place, *log, *_DURABLE]
+        self._process = subprocess.Popen(command, env=self._environment)
         self._until_ready()
+
+    def fill_disk(self) -> None:
+        """Let none of its files grow any more; after a new ``start`` there is room again."""
+        assert self._process, "start was not called"
+        _, most = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (0, most))
 
     def kill(self) -> None:
         """End the server as a crash would; ``start`` brings it back with its data."""

@@ -30,7 +30,8 @@ AUDITED_BATCHES = 50
 class Campaign:
     """What a run is made of; ``settle_seconds`` is the patience with what is open at its end.
 
-    ``source`` is where the version lies with which all processes begin.
+    ``source`` is where the version lies with which all processes begin, ``clocks`` by how many
+    seconds those of the gateways are wrong.
     """
 
     seconds: float
@@ -40,6 +41,7 @@ class Campaign:
     settle_seconds: float = 180.0
     module: Sequence[str] = ("gateway",)
     source: Path = ROOT
+    clocks: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ async def run(campaign: Campaign, folder: Path) -> Report:
     """Run ``campaign`` with its files in ``folder``, a short path: a socket lies there."""
     async with (
         receiving(campaign.seed) as receiver,
-        deployed(folder, campaign.module, campaign.source) as deployment,
+        deployed(folder, campaign.module, campaign.source, campaign.clocks) as deployment,
         contextlib.aclosing(connect(deployment.redis.url)) as redis,
     ):
         load = Load(

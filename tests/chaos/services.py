@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 
 from batchscribe.local import tether
@@ -18,6 +19,7 @@ from batchscribe.local.valkey import answers, find_server
 
 from tests.chaos.journal import Entry, Journal
 from tests.chaos.versions import ROOT, python_path
+from tests.faketime import off_by
 from tests.running_gateway import KEY
 from tests.support import free_port, wait_until
 
@@ -190,16 +192,20 @@ class Deployment:
 
 @asynccontextmanager
 async def deployed(
-    folder: Path, module: Sequence[str] = ("gateway",), source: Path = ROOT
+    folder: Path, module: Sequence[str], source: Path, clocks: Sequence[int]
 ) -> AsyncIterator[Deployment]:
     """Run a deployment while the context is open, and kill what is left of it then.
 
     Gateways are what ``python -m`` makes of ``module``; ``source`` is the version to begin with.
+    By each of ``clocks`` seconds one gateway's clock is wrong.
     """
     redis = RedisService(folder)
     workers = [TranscriberService(f"transcriber-{n}", folder) for n in range(COUNT)]
     environment = gateway_environment(redis.url, [worker.address for worker in workers])
-    fronts = [GatewayService(f"gateway-{n}", folder, module, environment) for n in range(COUNT)]
+    fronts = [
+        GatewayService(f"gateway-{n}", folder, module, environment | (off_by(off) if off else {}))
+        for n, off in zip(range(COUNT), chain(clocks, repeat(0)), strict=False)
+    ]
     deployment = Deployment(redis, fronts, workers)
     try:
         for service in (*fronts, *workers):

@@ -73,6 +73,16 @@ async def test_a_killed_gateways_work_is_adopted(folder: Path) -> None:
     assert 0.0 < max(report.gateway_recovery_seconds) <= 12.0, report.lines()
 
 
+@pytest.mark.needs_faketime
+async def test_gateways_with_wrong_clocks_lose_nothing(folder: Path) -> None:
+    """One is an hour ahead and one behind, and the third, which is right, is killed."""
+    killed = Fault(1.5, Target.GATEWAY, Act.KILL, away_seconds=2.0, draw=0)
+    report = await run(Campaign(4.0, seed=6, faults=[killed], clocks=(0, 3600, -3600)), folder)
+    assert report.verdict.is_clean, report.lines()
+    assert report.gateway_recovery_seconds
+    assert max(report.gateway_recovery_seconds) <= 12.0, report.lines()
+
+
 TURNS = [(target, n) for n in range(COUNT) for target in (Target.GATEWAY, Target.TRANSCRIBER)]
 ONE_BY_ONE = [
     Fault(1.0 + 1.5 * number, target, Act.TERMINATE, away_seconds=0.0, draw=n)
