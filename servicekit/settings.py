@@ -38,6 +38,7 @@ def problems(settings: type[BaseSettings], error: ValidationError) -> str:
     """Return what is wrong with which variables, a line for each; no value is repeated."""
     prefix = settings.model_config["env_prefix"]
     return "\n".join(
-        f"{prefix}{'_'.join(map(str, found['loc']))}".upper() + f": {found['msg']}"
+        f"{prefix}{'_'.join(map(str, found['loc'] or '*'))}: ".upper()
+        + found["msg"].removeprefix("Value error, ")
         for found in error.errors(include_url=False, include_context=False, include_input=False)
     )

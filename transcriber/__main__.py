@@ -6,6 +6,7 @@ import sys
 from pydantic import ValidationError
 
 from servicekit import logs
+from servicekit.settings import problems
 from transcriber import server
 from transcriber.settings import Settings
 
@@ -14,9 +15,7 @@ def main() -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        for problem in error.errors():
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            print(f"TRANSCRIBER_{name}: {problem['msg']}", file=sys.stderr)
+        print(problems(Settings, error), file=sys.stderr)
         return 2
     logs.set_up(settings.log_level)
     try:

@@ -11,11 +11,12 @@ import structlog
 from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
 from batchscribe.transcriber.v1 import transcriber_service_pb2_grpc as contract_grpc
 
-from servicekit import reflection, serve, tasks
+from servicekit import reflection, serve, tasks, tls
 from servicekit.egress import Egress
 from transcriber import programs
 from transcriber.child_process import JobFailed
 from transcriber.children import Child, ChildUnavailable
+from transcriber.pacing import Pace, SitePacing
 from transcriber.pipeline import Pipeline, Terms
 from transcriber.resolver import SourceResolver
 from transcriber.runner import TaskRunner
@@ -64,7 +65,8 @@ class Transcriber:
             settings.fetch_timeout_seconds,
             settings.silence_seconds,
         )
-        pipeline = Pipeline(self.fetcher, self.engine, scratch, terms)
+        pacing = SitePacing(Pace(settings.site_videos, settings.site_interval_seconds))
+        pipeline = Pipeline(self.fetcher, self.engine, scratch, pacing, terms)
         clock = asyncio.get_running_loop().time
         self.runner = TaskRunner(TaskTable(settings.slots, clock), pipeline.run, watchers)
         resolver = SourceResolver(pipeline.resolve, settings.slots, lambda: self.runner.draining)
@@ -151,7 +153,9 @@ async def _listen(
     await health.set_serving(False)
     host = settings.listen.rpartition(":")[0]
     try:
-        port = server.add_insecure_port(settings.listen)
+        port = _open_port(server, settings)
+    except tls.UnusableCertificate as error:
+        raise CannotStart(str(error)) from None
     except RuntimeError:
         raise CannotStart(
             f"{settings.listen} cannot be listened on. Is another transcriber running there?"
@@ -161,9 +165,16 @@ async def _listen(
     return server
 
 
+def _open_port(server: grpc.aio.Server, settings: Settings) -> int:
+    if settings.tls:
+        return server.add_secure_port(settings.listen, settings.tls.server_credentials())
+    return server.add_insecure_port(settings.listen)
+
+
 def _network(settings: Settings) -> SocksServer:
     egress = Egress(settings.egress_allow, settings.egress_ports)
-    return SocksServer(egress, through(settings.proxy)) if settings.proxy else SocksServer(egress)
+    proxy = settings.proxy.get_secret_value()
+    return SocksServer(egress, through(proxy)) if proxy else SocksServer(egress)
 
 
 def _identity(settings: Settings, versions: Mapping[str, str]) -> contract.WatchStatusResponse:

@@ -12,12 +12,15 @@ from pydantic import (
     BeforeValidator,
     DirectoryPath,
     Field,
+    SecretStr,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from servicekit.egress import WEB_PORTS, Exemption, exemption
+from servicekit.settings import ServiceSettings
+from servicekit.tls import PemFiles
 
 Exemptions = Annotated[tuple[Annotated[Exemption, BeforeValidator(exemption)], ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -38,13 +41,20 @@ def _user_to_become(name: str) -> str:
     return name
 
 
-class Settings(BaseSettings):
+class Settings(ServiceSettings):
     """Names and units as in the table of docs/settings.md; lists are separated by commas."""
 
     model_config = SettingsConfigDict(env_prefix="TRANSCRIBER_")
 
     listen: str = Field(
         "127.0.0.1:50061", description="Address of the gRPC port; port 0 takes any."
+    )
+    tls_cert_file: Path | None = Field(
+        None, description="PEM file of the certificate with its chain: TLS on the port."
+    )
+    tls_key_file: Path | None = Field(None, description="PEM file of its key.")
+    tls_client_ca_file: Path | None = Field(
+        None, description="PEM file of those who may vouch for gateways: others are not let in."
     )
     worker: str = Field(
         default_factory=socket.gethostname, description="Name for people; the host's by default."
@@ -95,8 +105,14 @@ class Settings(BaseSettings):
     fetch_growth_bytes: int = Field(
         1024**3, gt=0, description="The same for the process that fetches and decodes."
     )
+    site_videos: int = Field(
+        8, ge=1, description="Videos fetched at a time from one site, such as youtube.com."
+    )
+    site_interval_seconds: float = Field(
+        0, ge=0, description="Shortest time from one fetch to the next from the same site."
+    )
     cookies_file: Path | None = Field(None, description="Cookies for yt-dlp, Netscape format.")
-    proxy: str = Field("", description="Upstream proxy for fetching, as a URL.")
+    proxy: SecretStr = Field(SecretStr(""), description="Upstream proxy for fetching, as a URL.")
     egress_ports: Ports = Field(WEB_PORTS, description="Ports that media may be fetched from.")
     egress_allow: Exemptions = Field(
         (),
@@ -123,6 +139,21 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> "Settings":
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file are set together")
+        if self.tls_client_ca_file and not self.tls_cert_file:
+            raise ValueError("tls_client_ca_file needs tls_cert_file")
+        return self
+
+    @property
+    def tls(self) -> PemFiles | None:
+        """What this transcriber shows gateways, and asks of them; None: nothing is encrypted."""
+        if self.tls_cert_file is None:
+            return None
+        return PemFiles(self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file)
 
     @model_validator(mode="after")
     def _check_preload(self) -> "Settings":
