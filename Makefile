@@ -18,7 +18,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all chaos check fmt lint types contract breaking proto proto-check docs lock upgrade-yt-dlp \
-  bench-overhead bench-eta bench-gateway bench-scale bench-engine
+  bench-overhead bench-eta bench-gateway bench-scale bench-engine bench-recovery bench-long
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -91,6 +91,12 @@ bench-scale: $(READY) ## Measure how busy 1 to 64 transcribers are kept; QUICK=1
 bench-engine: $(READY) ## Measure the engine beside faster-whisper; MODEL=base, SPEECH_DIR=... of recorded speech.
 	@$(BIN)/python -m bench.engine $(if $(MODEL),--model $(MODEL)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(SPEECH_DIR),--speech-dir $(SPEECH_DIR))
+
+bench-recovery: $(READY) ## Kill the engine at work, ROUNDS=5 times, and measure how soon work goes on.
+	@$(BIN)/python -m bench.recovery $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-long: $(READY) ## Measure the memory that ten hours of audio take, and how soon a cancel frees it.
+	@$(BIN)/python -m bench.long $(if $(HOURS),--hours $(HOURS))
 
 # arq wants an older redis-py than the gateway: it lives apart.
 $(ARQ)/ready: bench/arq/requirements.lock $(READY)

@@ -70,8 +70,17 @@ class Service:
 
 def peak_mib(pid: int) -> float:
     """Return the most memory that a process has had in RAM."""
+    return _mib(pid, "VmHWM:")
+
+
+def resident_mib(pid: int) -> float:
+    """Return the memory that a process has in RAM."""
+    return _mib(pid, "VmRSS:")
+
+
+def _mib(pid: int, name: str) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    (line,) = (line for line in status.splitlines() if line.startswith(name))
     return int(line.split()[1]) / 1024
 
 

@@ -119,18 +119,13 @@ async def running_transcriber(directory: Path, **settings: object) -> AsyncItera
         transcriber = Transcriber(process, channel, directory / "work")
         watching = asyncio.create_task(transcriber.watch())
         try:
-            await wait_until(lambda: _is_ready(transcriber), 30)
+            await wait_until(lambda: transcriber.status.slots, 30)
             yield transcriber
         finally:
             if process.returncode is None:
                 transcriber.terminate()
             await transcriber.exit_status()
             await asyncio.gather(watching, return_exceptions=True)
-
-
-def _is_ready(transcriber: Transcriber) -> bool:
-    loaded = any(model.loaded for model in transcriber.status.models)
-    return loaded and len(transcriber.children()) == 2
 
 
 def _parent(entry: Path) -> int:
