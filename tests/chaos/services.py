@@ -225,6 +225,7 @@ def gateway_environment(redis_url: str, transcribers: Sequence[str]) -> dict[str
         "GATEWAY_TRANSCRIBERS": ",".join(transcribers),
         "GATEWAY_DEFAULT_MODEL": "tiny.en",
         "GATEWAY_MODELS": "tiny.en",
+        "GATEWAY_MAX_VIDEOS_PER_BATCH": "500",  # Heeded by versions that knew no tiers.
         "GATEWAY_TIERS": '{"unlimited": {"videos_per_batch": 500}}',
         "GATEWAY_RETRY_BASE_SECONDS": "0.2",
         "GATEWAY_DRAIN_GRACE_SECONDS": "1",

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from batchscribe.cli.webhooks import say_first_attempts
 from batchscribe.client import Client, Delivery
 from batchscribe.client.errors import InvalidRequest, NotFound
 from batchscribe.transcriber.v1.transcriber_service_pb2 import (
@@ -16,6 +17,7 @@ from batchscribe.transcriber.v1.transcriber_service_pb2 import (
 from batchscribe.v1.batch_pb2 import BatchOptions
 from batchscribe.v1.batch_service_pb2 import DeleteBatchRequest, RetryBatchRequest
 from batchscribe.v1.webhook_service_pb2 import DeliveryState
+from rich.console import Console
 
 from tests.running_gateway import KEY, METADATA, RunningGateway, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, failed, running, succeeded
@@ -326,3 +328,24 @@ async def test_a_receiver_that_hangs_holds_up_nobody_else(redis_url: str) -> Non
         await settled(client, await end_batch(client, other.url))
         assert len(hanging.received) == 2
     assert len(other.received) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (200, "The webhook has been delivered."),
+        (410, "The webhook has failed for good. The receiver answered 410."),
+        (500, "The webhook has not been delivered. The receiver answered 500."),
+    ],
+)
+async def test_the_command_says_what_came_of_the_first_attempt(
+    redis_url: str, capsys: pytest.CaptureFixture[str], code: int, told: str
+) -> None:
+    """`batchscribe transcribe --notify-webhook` ends with a sentence on the webhook."""
+    async with (
+        telling(redis_url, webhook_retry_seconds=(60.0,)) as (_, client),
+        receiving(status(code)) as receiver,
+    ):
+        batch_id = await end_batch(client, receiver.url)
+        await say_first_attempts(client, [batch_id], Console(stderr=True))
+    assert capsys.readouterr().err.startswith(told)

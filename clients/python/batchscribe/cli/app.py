@@ -107,6 +107,9 @@ def transcribe(
     translate: Annotated[bool, typer.Option("--translate", help="Into English.")] = False,
     words: Annotated[bool, typer.Option("--words", help="A time for every word (json).")] = False,
     max_concurrent: Annotated[int, typer.Option(min=0, help="How many at a time.")] = 0,
+    notify_webhook: Annotated[
+        str, typer.Option(metavar="URL", help="Where to POST when the batch has ended.")
+    ] = "",
     server: ServerOption = None,
     api_key: KeyOption = None,
     json_lines: JsonOption = False,
@@ -118,7 +121,9 @@ def transcribe(
     defaults = batch_pb2.TranscribeOptions(word_timestamps=words, task=task)
     job = jobs.Job(
         videos=[batch_pb2.VideoSpec(url=url, language=language, model=model) for url in wanted],
-        options=batch_pb2.BatchOptions(max_concurrent=max_concurrent, defaults=defaults),
+        options=batch_pb2.BatchOptions(
+            max_concurrent=max_concurrent, defaults=defaults, notify_webhook=notify_webhook
+        ),
         file_format=file_format,
         folder=folder,
         json_lines=json_lines,

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from batchscribe.cli import progress, session
+from batchscribe.cli import progress, session, webhooks
 from batchscribe.cli.delivery import Delivery, as_json, print_json
 from batchscribe.cli.files import TranscriptFolder
 from batchscribe.cli.overview import Overview
@@ -47,6 +47,8 @@ async def carry_out(job: Job, here: session.Session, console: Console) -> bool:
     overview = await _attend(here, batch_ids, display, delivery.take, console)
     delivery.flush(batch_ids)
     session.say(console, _summary(overview, job.folder))
+    if job.options.notify_webhook:
+        await webhooks.say_first_attempts(here.client, batch_ids, console)
     return overview.succeeded == overview.total
 
 

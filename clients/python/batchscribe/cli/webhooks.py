@@ -1,5 +1,8 @@
 """`deliveries`, `redeliver`, `rotate-secret`: what became of webhooks, and what signs them."""
 
+import asyncio
+import time
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -7,7 +10,7 @@ from batchscribe.cli import session
 from batchscribe.cli.delivery import as_json, print_json
 from batchscribe.cli.options import BatchArgument, JsonOption, KeyOption, ServerOption
 from batchscribe.cli.wording import printable
-from batchscribe.client import Delivery
+from batchscribe.client import Client, Delivery
 from batchscribe.v1.webhook_service_pb2 import DeliveryState
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
@@ -16,6 +19,10 @@ from rich.text import Text
 
 commands = typer.Typer()
 on_stdout = Console()
+
+# A receiver has 15 seconds to answer.
+_FIRST_ATTEMPT_SECONDS = 20.0
+_POLL_SECONDS = 0.25
 
 
 @commands.command()
@@ -65,6 +72,35 @@ def rotate_secret(
             print(rotated.secret)
 
     session.run(work())
+
+
+async def say_first_attempts(client: Client, batch_ids: Sequence[str], console: Console) -> None:
+    """Say what came of the webhook of each batch that has ended, when it has been sent once."""
+    for batch_id in batch_ids:
+        session.say(console, _told(await _sent_once(client, batch_id), batch_id))
+
+
+async def _sent_once(client: Client, batch_id: str) -> Delivery:
+    """Return the newest message of a batch; after some time as it is then."""
+    give_up_at = time.monotonic() + _FIRST_ATTEMPT_SECONDS
+    while True:
+        newest, *_ = await client.deliveries(batch_id)
+        is_pending = newest.state == DeliveryState.DELIVERY_STATE_PENDING
+        if not is_pending or newest.last_error or time.monotonic() > give_up_at:
+            return newest
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _told(delivery: Delivery, batch_id: str) -> str:
+    if delivery.state == DeliveryState.DELIVERY_STATE_DELIVERED:
+        return "The webhook has been delivered."
+    why = printable(delivery.last_error) or "There was no answer yet."
+    if delivery.state == DeliveryState.DELIVERY_STATE_FAILED:
+        return f"The webhook has failed for good. {why}"
+    return (
+        f"The webhook has not been delivered. {why} While the server runs it is tried again: "
+        f"batchscribe deliveries {batch_id}"
+    )
 
 
 def show_deliveries(found: list[Delivery], console: Console, json_lines: bool) -> None:
