@@ -24,6 +24,7 @@ from google.protobuf.message import DecodeError
 from transcriber import frames
 
 _LOOK_SECONDS = 0.5
+_START_SECONDS = 120.0  # Cold disks read slowly.
 _ENDS = ("fetched", "loaded", "transcribed", "resolved", "error", "stopped")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -138,7 +139,7 @@ class ChildProcess:
     async def warm_up(self) -> None:
         """Return when the process is ready for jobs. Raises JobFailed, ChildDied."""
         try:
-            async with asyncio.timeout(self._limits.silence_seconds):
+            async with asyncio.timeout(_START_SECONDS):
                 await asyncio.shield(self._set_up)
         except TimeoutError:
             raise ChildDied(Ending.HUNG) from None

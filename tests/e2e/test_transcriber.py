@@ -16,9 +16,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from servicekit import status
 from tests.conftest import Sample
-from tests.e2e.transcriber import Transcriber, running_transcriber, start
+from tests.e2e.transcriber import MODEL, Transcriber, running_transcriber, start
 from tests.media import Answer, MediaServer, decode, encode, media_server, tone
 from tests.support import wait_until
+from transcriber import models
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -50,6 +51,17 @@ def lecture(media: MediaServer, samples: dict[str, Sample]) -> str:
 
 def _words(text: str) -> list[str]:
     return "".join(letter for letter in text.lower() if letter.isalpha() or letter == " ").split()
+
+
+def _is_loaded(transcriber: Transcriber) -> bool:
+    return any(model.loaded for model in transcriber.status.models)
+
+
+async def _health(transcriber: Transcriber) -> int:
+    stub: Any = health_pb2_grpc.HealthStub(transcriber.channel)  # Its types lack the methods.
+    asked = health_pb2.HealthCheckRequest(service="batchscribe.transcriber.v1.TranscriberService")
+    answer: int = (await stub.Check(asked)).status
+    return answer
 
 
 async def _refusal(call: "grpc.aio.UnaryUnaryCall[Any, Any]") -> tuple[grpc.StatusCode, str]:
@@ -254,6 +266,20 @@ async def test_a_child_that_dies_once_costs_nobody_anything(
         assert (await call).transcript.text
 
 
+async def test_health_is_answered_while_the_engine_is_away(
+    transcriber: Transcriber, lecture: str
+) -> None:
+    """A child that comes back is no reason to take the transcriber out of service."""
+    call = transcriber.transcribe(lecture, "engine away")
+    await wait_until(lambda: transcriber.stage("engine away") == TRANSCRIBING)
+    os.kill(transcriber.children()["transcriber.engine"], signal.SIGSEGV)
+    await wait_until(lambda: not _is_loaded(transcriber))
+    while not _is_loaded(transcriber):
+        assert await _health(transcriber) == health_pb2.HealthCheckResponse.SERVING
+        assert transcriber.status.slots == 4
+    assert (await call).transcript.text
+
+
 async def test_a_task_that_kills_its_child_is_found_out(
     transcriber: Transcriber, media: MediaServer
 ) -> None:
@@ -280,9 +306,68 @@ async def test_nothing_is_left_of_ended_tasks(transcriber: Transcriber) -> None:
 
 async def test_health_is_known_by_service(transcriber: Transcriber) -> None:
     """A transcriber that is ready serves under its service's name."""
-    stub: Any = health_pb2_grpc.HealthStub(transcriber.channel)  # Its types lack the methods.
-    asked = health_pb2.HealthCheckRequest(service="batchscribe.transcriber.v1.TranscriberService")
-    assert (await stub.Check(asked)).status == health_pb2.HealthCheckResponse.SERVING
+    assert await _health(transcriber) == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_cancelled_work_leaves_its_media_no_longer(
+    transcriber: Transcriber, lecture: str
+) -> None:
+    """When the engine has let go of a cancelled task, its files are gone."""
+    call = transcriber.transcribe(lecture, "let go")
+    await wait_until(lambda: transcriber.stage("let go") == TRANSCRIBING)
+    await transcriber.stub.CancelTask(contract.CancelTaskRequest(task_id="let go", epoch=1))
+    assert await _refusal(call) == (grpc.StatusCode.CANCELLED, "TASK_CANCELLED")
+    await wait_until(lambda: not transcriber.left_over(), 5)
+
+
+async def test_a_frozen_engine_is_replaced(tmp_path: Path, lecture: str) -> None:
+    """An engine that gets on with nothing is killed, and its work is done by the next one."""
+    async with running_transcriber(tmp_path, silence_seconds=3) as frozen:
+        call = frozen.transcribe(lecture, "frozen")
+        await wait_until(lambda: frozen.stage("frozen") == TRANSCRIBING)
+        os.kill(frozen.children()["transcriber.engine"], signal.SIGSTOP)
+        assert (await call).transcript.text
+
+
+async def test_a_frozen_fetch_fails_as_such(tmp_path: Path, media: MediaServer) -> None:
+    """A download that gets nowhere is given up, and with it a child that does not let go of it."""
+    slow = media.serve("slow.mp4", Answer(drip=True))
+    limits = {"silence_seconds": 1, "cancel_grace_seconds": 0.5}
+    async with running_transcriber(tmp_path, **limits) as frozen:
+        call = frozen.transcribe(slow, "frozen")
+        asked = len(media.asked)
+        await wait_until(lambda: len(media.asked) > asked)
+        os.kill(frozen.children()["transcriber.fetch"], signal.SIGSTOP)
+        error = (await call).error
+    assert error.reason == "SOURCE_STALLED"
+    assert error.retryable
+
+
+async def test_children_are_replaced_while_they_work(tmp_path: Path, samples_url: str) -> None:
+    """Children that have done their share make place for others, and no task notices."""
+    async with running_transcriber(tmp_path, recycle_videos=1) as renewed:
+        first = renewed.children()
+        for number in range(2):
+            url = f"{samples_url}/train.mp3"
+            calls = [renewed.transcribe(url, f"{number} {slot}") for slot in range(2)]
+            for call in calls:
+                assert (await call).transcript.text
+        await wait_until(lambda: not set(first.values()) & set(renewed.children().values()))
+
+
+async def test_a_transcriber_that_cannot_work_says_so(tmp_path: Path, samples_url: str) -> None:
+    """While its engine does not come back it offers no slots and does not serve."""
+    model = tmp_path / "model"
+    model.symlink_to(models.find(MODEL, tmp_path))
+    async with running_transcriber(tmp_path, models=model) as broken:
+        model.rename(tmp_path / "elsewhere")
+        os.kill(broken.children()["transcriber.engine"], signal.SIGKILL)
+        await wait_until(lambda: not broken.status.slots)
+        assert await _health(broken) == health_pb2.HealthCheckResponse.NOT_SERVING
+        (tmp_path / "elsewhere").rename(model)
+        await wait_until(lambda: broken.status.slots, 30)
+        answer = await broken.transcribe(f"{samples_url}/train.mp3", "again", model=str(model))
+        assert answer.transcript.text
 
 
 async def test_sigterm_drains(tmp_path: Path, lecture: str) -> None:

@@ -53,8 +53,8 @@ class Transcriber:
         found = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and _parent(entry) == self.process.pid:
-                words = (entry / "cmdline").read_text().split("\0")
-                found[words[words.index("-m") + 1]] = int(entry.name)
+                _, _, module = (entry / "cmdline").read_text().partition("\0-m\0")
+                found[module.partition("\0")[0]] = int(entry.name)
         return found
 
     def left_over(self) -> list[Path]:

@@ -170,3 +170,23 @@ def test_draining_refuses_new_work_and_lets_old_be_adopted(table: TaskTable) -> 
     with pytest.raises(Draining):
         table.admit("b", 1)
     assert not table.admit("a", 2).is_new
+
+
+def test_audio_that_is_done_stays_done(table: TaskTable) -> None:
+    """Work that begins again after a crash does not take progress back, to the millisecond."""
+    task = table.admit("a", 1).task
+    for done_ms in (5900, 6000, 0, 3000):
+        part = contract.TaskStatus()
+        part.audio_processed.FromMilliseconds(done_ms)
+        task.learn(part)
+    assert task.status.audio_processed.ToMilliseconds() == 6000
+
+
+def test_a_later_length_replaces_the_first(table: TaskTable) -> None:
+    """What was decoded counts more than what was declared."""
+    task = table.admit("a", 1).task
+    for duration_ms in (5900, 6000):
+        part = contract.TaskStatus()
+        part.audio_duration.FromMilliseconds(duration_ms)
+        task.learn(part)
+    assert task.status.audio_duration.ToMilliseconds() == 6000
