@@ -29,6 +29,7 @@ from batchscribe.v1.transcript_pb2 import Transcript
 
 from servicekit import status
 from servicekit.serve import SERVER_OPTIONS
+from servicekit.tls import PemFiles
 
 Script = Callable[["ScriptedTranscriber", TranscribeRequest], Awaitable[TranscribeResponse]]
 Resolve = Callable[[ResolveSourceRequest], Awaitable[ResolveSourceResponse]]
@@ -173,12 +174,19 @@ class ScriptedTranscriber(TranscriberServiceServicer):
 
 @asynccontextmanager
 async def running(
-    transcriber: ScriptedTranscriber, address: str = "127.0.0.1:0"
+    transcriber: ScriptedTranscriber,
+    address: str = "127.0.0.1:0",
+    tls: PemFiles | None = None,
 ) -> AsyncIterator[ScriptedTranscriber]:
     """Serve the transcriber while the context is open; its address is set by then."""
     server = grpc.aio.server(options=list(SERVER_OPTIONS))
     add_TranscriberServiceServicer_to_server(transcriber, server)
-    transcriber.address = f"127.0.0.1:{server.add_insecure_port(address)}"
+    port = (
+        server.add_secure_port(address, tls.server_credentials())
+        if tls
+        else server.add_insecure_port(address)
+    )
+    transcriber.address = f"127.0.0.1:{port}"
     await server.start()
     try:
         yield transcriber
