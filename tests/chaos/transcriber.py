@@ -18,6 +18,7 @@ from servicekit import logs, serve, status
 from tests.chaos import journal
 from tests.chaos.journal import JournalWriter
 from tests.chaos.script import Script
+from transcriber.resolver import SourceResolver
 from transcriber.runner import Report, TaskRunner, Work
 from transcriber.servicer import TranscriberServicer
 from transcriber.tasks import TaskTable
@@ -43,6 +44,11 @@ def scripted_work(writer: JournalWriter) -> Work:
             writer.write(end, request.task_id, request.epoch)
 
     return work
+
+
+async def resolve(request: contract.ResolveSourceRequest) -> contract.ResolveSourceResponse:
+    """Take every address for that of one video."""
+    return contract.ResolveSourceResponse(video=contract.PlaylistEntry(url=request.url))
 
 
 async def _take_time(seconds: float, report: Report) -> None:
@@ -80,7 +86,8 @@ async def run(listen: str, worker: str, slots: int, path: Path) -> None:
     identity = contract.WatchStatusResponse(
         boot_id=secrets.token_hex(8), worker=worker, slots=slots
     )
-    servicer = JournallingServicer(runner, watchers, identity, [MODEL])
+    resolver = SourceResolver(resolve, slots, lambda: runner.draining)
+    servicer = JournallingServicer(runner, resolver, watchers, identity, [MODEL])
     servicer.writer = writer
     servicer.set_loaded([MODEL])
 

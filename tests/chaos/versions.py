@@ -6,21 +6,16 @@ import tarfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# What may be running as long as nothing is released: it knows no tiers, keys or playlists.
+BEFORE_RELEASES = "4ed52f47c99149638853864e4bbfe6694caaf8ce"
 # Where the homes of the packages are; an earlier version's are found before those installed.
 _HOMES = ("", "protos/gen", "clients/python")
 
 
 def previous() -> str | None:
-    """Return what this version replaces: the last release or what has landed, but for this one.
-
-    Where neither is another version it is the state before the last change of the scripts; None in
-    a repository that knows no other state of them.
-    """
-    for name in (_git("describe", "--tags", "--abbrev=0", "--match", "v*"), "origin/main"):
-        if name and _git("diff", "--stat", name, "--", "gateway"):
-            return name
-    change = _git("log", "-1", "--format=%H", "--", "gateway/store")
-    return _git("rev-parse", "--verify", f"{change}^") if change else None
+    """Return the version that this one replaces; None in a clone that does not have it."""
+    release = _git("describe", "--tags", "--abbrev=0", "--match", "v*", "HEAD^")
+    return _git("rev-parse", "--verify", "--quiet", f"{release or BEFORE_RELEASES}^{{commit}}")
 
 
 def check_out(version: str, folder: Path) -> Path:
