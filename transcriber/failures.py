@@ -152,7 +152,7 @@ FAILURES: Mapping[str, Failure] = {
     ),
     "LANGUAGE_NOT_SUPPORTED": Failure(
         "The model {model} cannot do this for the language {language}.",
-        "Choose a multilingual model such as base.",
+        "Choose a model that knows it: base knows most languages, large-v3 all of them.",
     ),
     "DISK_FULL": Failure(
         "The transcriber has no room left for the media.",

@@ -414,17 +414,19 @@ async def test_a_source_that_never_ends_is_given_up(tmp_path: Path, media: Media
 
 
 async def test_languages(tmp_path: Path, samples_url: str) -> None:
-    """A multilingual model hears which language is spoken; an English one refuses others."""
+    """A multilingual model hears which language is spoken; each refuses what it was not taught."""
     url = f"{samples_url}/rain.m4a"
     async with running_transcriber(tmp_path, models="base,tiny.en") as able:
-        heard, refused = await asyncio.gather(
+        heard, refused, too_new = await asyncio.gather(
             able.transcribe(url, "heard", model="base", language="auto"),
             able.transcribe(url, "refused", model="tiny.en", language="de"),
+            able.transcribe(url, "too new", model="base", language="yue"),
         )
     assert heard.transcript.language_code == "en"
     assert heard.transcript.language_probability > 0.5
     assert not heard.transcript.warnings
     assert refused.error.reason == "LANGUAGE_NOT_SUPPORTED"
+    assert too_new.error.reason == "LANGUAGE_NOT_SUPPORTED"
 
 
 async def test_a_model_that_cannot_be_loaded_ends_the_start(tmp_path: Path) -> None:

@@ -24,12 +24,18 @@ class Language:
 def check(asked: str, translate: bool, model: Model) -> str:
     """Return the language to use or AUTO. Raises VideoFailure LANGUAGE_NOT_SUPPORTED."""
     if model.multilingual:
-        supported = asked in (AUTO, *model.whisper.supported_languages)
+        supported = asked == AUTO or _knows(model, asked)
     else:
         supported = asked in (AUTO, ENGLISH) and not translate
     if not supported:
         raise VideoFailure("LANGUAGE_NOT_SUPPORTED", model=model.name, language=asked)
     return asked if model.multilingual else ENGLISH
+
+
+def _knows(model: Model, code: str) -> bool:
+    # Of the multilingual models only large-v3 and what was made from it have a token for Cantonese.
+    token = model.whisper.hf_tokenizer.token_to_id(f"<|{code}|>")
+    return token is not None and code in model.whisper.supported_languages
 
 
 def assumed_english(model: Model) -> batch_pb2.ItemWarning:
