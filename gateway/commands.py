@@ -1,4 +1,4 @@
-"""What operators do beside Redis: ``python -m gateway keys|users|usage|audit``.
+"""What operators do beside Redis: ``python -m gateway keys|users|usage|secrets|audit``.
 
 The commands read the settings of the gateway and change nothing but Redis, so they work wherever a
 gateway would. Gateways that run follow within a minute.
@@ -21,8 +21,9 @@ from rich.table import Table
 from gateway.access import Role
 from gateway.api_key import ApiKey
 from gateway.errors import StoreUnavailable
+from gateway.secret_box import SealedForOthers, new_key
 from gateway.settings import Settings
-from gateway.store import Accounts, Ledger, NewKey, StoredKey, connect
+from gateway.store import Accounts, Ledger, NewKey, Outbox, StoredKey, connect
 from gateway.tiers import STANDARD
 from gateway.usage_export import FileFormat, Row, row, write
 from servicekit.settings import problems
@@ -41,6 +42,8 @@ users = typer.Typer(no_args_is_help=True, help="Users, their tiers and roles.")
 app.add_typer(keys, name="keys")
 usage = typer.Typer(no_args_is_help=True, help="What users have had.")
 app.add_typer(users, name="users")
+secrets = typer.Typer(no_args_is_help=True, help="What seals secrets in Redis.")
+app.add_typer(secrets, name="secrets")
 app.add_typer(usage, name="usage")
 
 _USER = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
@@ -170,6 +173,30 @@ def export_usage(
         return [row(user, had) async for user, had in Ledger(redis).month(month)]
 
     write(_beside_redis(rows), file_format, sys.stdout)
+
+
+@secrets.command("new-key")
+def new_encryption_key() -> None:
+    """Print a key for GATEWAY_ENCRYPTION_KEYS."""
+    print(new_key())
+
+
+@secrets.command("reseal")
+def reseal_secrets() -> None:
+    """Seal what signs webhooks with the first of GATEWAY_ENCRYPTION_KEYS, so that others may go."""
+    box = _settings().secret_box
+
+    async def reseal(redis: Redis) -> int:
+        outbox = Outbox(redis)
+        stored = await outbox.stored_secrets()
+        for user, old in stored:
+            await outbox.reseal(user, old, box.seal(box.open(old)))
+        return len(stored)
+
+    try:
+        _say(f"{_beside_redis(reseal)} secrets are sealed with the first key.")
+    except SealedForOthers:
+        _fail("A key that sealed a secret is missing: add it to GATEWAY_ENCRYPTION_KEYS.")
 
 
 @app.command()

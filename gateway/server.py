@@ -80,7 +80,7 @@ class Server:
             self._meter,
             WatchTimes(settings.heartbeat_seconds, settings.watch_max_seconds),
         )
-        self._outbox = Outbox(self._redis)
+        self._outbox = Outbox(self._redis, settings.secret_box)
         self._webhooks = WebhookSender(
             self._store,
             self._outbox,

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from gateway.api_key import ApiKey
+from gateway.secret_box import SecretBox
 from gateway.tiers import Tiers
 from servicekit.egress import WEB_PORTS, Exemption, exemption
 from servicekit.settings import ServiceSettings
@@ -50,6 +51,11 @@ class Settings(ServiceSettings):
     )
     api_key: SecretStr = Field(
         SecretStr(""), description="A key of the user `local` that needs no entry in Redis."
+    )
+    encryption_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Keys that seal webhook secrets in Redis: the first one seals, all open. "
+        "`python -m gateway secrets new-key` prints one.",
     )
     transcribers: Names = Field(
         ("127.0.0.1:50061",),
@@ -112,6 +118,20 @@ class Settings(ServiceSettings):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
 
+    @field_validator("encryption_keys")
+    @classmethod
+    def _check_encryption_keys(cls, value: SecretStr) -> SecretStr:
+        try:
+            SecretBox(_split_secret(value))
+        except ValueError:
+            raise ValueError("each key is 32 bytes in URL-safe base64") from None
+        return value
+
+    @property
+    def secret_box(self) -> SecretBox:
+        """What seals secrets in Redis."""
+        return SecretBox(_split_secret(self.encryption_keys))
+
     @model_validator(mode="after")
     def _check_pairs(self) -> "Settings":
         for cert, key in (
@@ -141,3 +161,7 @@ class Settings(ServiceSettings):
         if value.get_secret_value() and not ApiKey.parse(value.get_secret_value()):
             raise ValueError("a key looks like bs_<id>_<secret>, with a secret of 32 signs or more")
         return value
+
+
+def _split_secret(value: SecretStr) -> list[str]:
+    return [key.strip() for key in value.get_secret_value().split(",") if key.strip()]

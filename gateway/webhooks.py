@@ -18,6 +18,7 @@ from batchscribe.v1.webhook_service_pb2 import DeliveryState
 from gateway.errors import NotFound, StoreUnavailable
 from gateway.live import LiveProgress
 from gateway.progress import ProgressMeter
+from gateway.secret_box import SealedForOthers
 from gateway.store import BatchStore, Message, Outbox, SendResult
 from gateway.webhook_message import body_of, headers_of, new_secret
 from gateway.webhook_post import Answer, WebhookClient
@@ -150,6 +151,8 @@ class WebhookSender:
             await self._outbox.record(message, self._policy.result(message.tries, answer))
         except NotFound:
             log.info("a webhook went with its batch", id=message.webhook_id)
+        except SealedForOthers:
+            log.error("webhooks cannot be signed: GATEWAY_ENCRYPTION_KEYS lacks a key")
         except StoreUnavailable:
             log.warning("a webhook will be sent again: the store is away", id=message.webhook_id)
 

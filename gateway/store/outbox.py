@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from batchscribe.v1.webhook_service_pb2 import Delivery, DeliveryState
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
-from gateway.errors import NotFound
-from gateway.store import reading
+from gateway.errors import NotFound, StoreUnavailable
+from gateway.secret_box import SecretBox
+from gateway.store import keys, reading
 from gateway.store.scripts import Scripts
 
 
@@ -56,8 +58,11 @@ class SendResult:
 class Outbox:
     """Reads and transitions of webhook messages. Every method may raise StoreUnavailable."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, box: SecretBox | None = None) -> None:
+        """``box`` seals what signs webhooks; by default it is stored as it is."""
+        self._redis = redis
         self._scripts = Scripts(redis)
+        self._box = box or SecretBox()
 
     async def claim(
         self, count: int, lease_ms: int, receivers: Collection[str] = ()
@@ -98,15 +103,37 @@ class Outbox:
         return _delivery_from(reading.pairs(found))
 
     async def secrets(self, user: str, spare: str) -> list[str]:
-        """Return what signs a user's messages, newest first; ``spare`` becomes the first of all."""
-        return [secret.decode() for secret in await self._scripts.run("secrets", user, spare)]
+        """Return what signs a user's messages, newest first; ``spare`` becomes the first of all.
+
+        Raises SealedForOthers.
+        """
+        found = await self._scripts.run("secrets", user, self._box.seal(spare))
+        return [self._box.open(secret.decode()) for secret in found]
 
     async def rotate(self, user: str, secret: str, keep_ms: int) -> int | None:
         """Make ``secret`` the newest; return until when the one before it signs too, in ms.
 
         None if there was none. Safe to repeat: every secret before goes on for ``keep_ms``.
         """
-        return int(await self._scripts.run("rotate", user, secret, keep_ms)) or None
+        sealed = self._box.seal(secret)
+        return int(await self._scripts.run("rotate", user, sealed, keep_ms)) or None
+
+    async def stored_secrets(self) -> list[tuple[str, str]]:
+        """Return every user with each of their secrets, as they are stored."""
+        before, after = keys.key("secrets", "*").split("*")
+        found = []
+        try:
+            async for name in self._redis.scan_iter(match=f"{before}*{after}"):
+                user = name.decode().removeprefix(before).removesuffix(after)
+                stored = await self._redis.zrange(name, 0, -1)
+                found.extend((user, secret.decode()) for secret in stored)
+        except RedisError as error:
+            raise StoreUnavailable from error
+        return found
+
+    async def reseal(self, user: str, old: str, new: str) -> bool:
+        """Put a secret sealed anew in place of the old one; False if that is gone."""
+        return bool(await self._scripts.run("reseal", user, old, new) == b"OK")
 
 
 def _message_from(

@@ -35,13 +35,24 @@ NAMES = (
     "deliveries",
     "secrets",
     "rotate",
+    "reseal",
     "enrol",
     "identify",
     "revoke",
     "account",
 )
 
-PRELUDE = ("records", "events", "queues", "quota", "items", "messages", "batches", "accounts")
+PRELUDE = (
+    "records",
+    "events",
+    "queues",
+    "quota",
+    "items",
+    "results",
+    "messages",
+    "batches",
+    "accounts",
+)
 
 _FOLDER = Path(__file__).parent
 

@@ -99,6 +99,7 @@ async def make_world(url: str, lent: Redis) -> World:
     suspect, overdue, lease = await store.claim("op-open", "w1", 9, 3)
     await store.release(suspect, Release.LOST, delay_ms=HOUR_MS, boot_id=BOOT)
     await client.zadd(keys.key("leases"), {overdue.member: 1})
+    await Outbox(client).rotate("bob", "whsec_old", HOUR_MS)
     await Accounts(client).enrol(BY, NewKey("known", b"digest"), USER, default_tier=TIER)
     await client.aclose()
     return World(BatchStore(lent), Outbox(lent), Ledger(lent), Accounts(lent), lease, message)
@@ -133,6 +134,7 @@ CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
     "deliveries": lambda w: w.outbox.deliveries(USER, "batch_ended"),
     "secrets": lambda w: w.outbox.secrets(USER, "whsec_spare"),
     "rotate": lambda w: w.outbox.rotate(USER, "whsec_new", HOUR_MS),
+    "reseal": lambda w: w.outbox.reseal("bob", "whsec_old", "sealed:whsec_old"),
     "enrol": lambda w: w.accounts.enrol(
         BY, NewKey("new1", b"digest", ttl_ms=HOUR_MS), "bob", default_tier=TIER
     ),
