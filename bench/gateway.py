@@ -90,6 +90,7 @@ def report(plan: Plan, results: Results) -> None:
     print(f"\nAt {PACE} items/s.\n{'watchers':>9}{'items':>8}{HEADINGS}")
     for what, runs in results.watched.items():
         print(f"{what.batches:>9}{what.items:>8}{_row(middle(runs))}")
+    print(f"A watcher with its batch costs the gateway {_watcher_kib(results):.0f} KiB.")
     print("\narq, one worker: " + _arq_line(results.arq))
     print(_last_line(plan, results))
 
@@ -111,6 +112,12 @@ def _spread(results: Results, size: int) -> float:
     rows = results.full_speed.items()
     costs = [middle(runs).gateway_ms for what, runs in rows if what.size == size]
     return 100 * (max(costs) - min(costs)) / (max(costs) + min(costs))
+
+
+def _watcher_kib(results: Results) -> float:
+    few, *_, many = sorted(results.watched, key=lambda what: what.batches)
+    mib = [middle(results.watched[what]).peak_mib for what in (few, many)]
+    return (mib[1] - mib[0]) * 1024 / (many.batches - few.batches)
 
 
 def _arq_line(rates: Mapping[int, Sequence[float]]) -> str:

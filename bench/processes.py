@@ -40,6 +40,10 @@ class Service:
         return self.said
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def cpu_seconds(self) -> float:
         """Time its threads have run so far."""
         threads = Path(f"/proc/{self._process.pid}/task").iterdir()
@@ -116,6 +120,8 @@ async def gateway(redis_url: str, transcribers: Sequence[str], key: str) -> Asyn
         "GATEWAY_DEFAULT_MODEL": "tiny.en",
         "GATEWAY_MODELS": "tiny.en",
         "GATEWAY_TIERS": '{"unlimited": {"videos_per_batch": 500}}',
+        # All watchers of a benchmark come over one connection.
+        "GATEWAY_MAX_STREAMS_PER_CONNECTION": "10000",
         "GATEWAY_LOG_LEVEL": "ERROR",
     }
     async with started("-m", "gateway", environment=settings) as service:
