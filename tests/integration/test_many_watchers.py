@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -48,7 +49,7 @@ async def test_two_thousand_watchers_that_never_read_are_harmless(redis_url: str
         batch = await gateway.create(*(f"http://x/watched{n}" for n in range(3)))
         request = WatchBatchRequest(batch_id=batch.batch_id)
 
-        async def watched_by(count: int) -> list[grpc.aio.UnaryStreamCall]:
+        async def watched_by(count: int) -> list[Any]:
             watches = [stub.WatchBatch(request, metadata=METADATA) for _ in range(count)]
             await asyncio.gather(*(watch.initial_metadata() for watch in watches))
             return watches
