@@ -68,10 +68,11 @@ class World:
     ledger: Ledger
     accounts: Accounts
     lease: Lease
+    playlist: Lease
     message: Message
 
 
-def new_batch(batch_id: str, total: int) -> NewBatch:
+def new_batch(batch_id: str, total: int, max_total: int | None = None) -> NewBatch:
     options = BatchOptions(
         parallel=True,
         continue_on_error=True,
@@ -83,7 +84,8 @@ def new_batch(batch_id: str, total: int) -> NewBatch:
         item_id = f"item_{batch_id.removeprefix('batch_')}_{index}"
         shown = BatchItem(item_id=item_id, index=index, url="http://x.test/")
         items.append((shown, TranscribeRequest(task_id=item_id, url="http://x.test/")))
-    return NewBatch(Batch(batch_id=batch_id, options=options), items, request_id=batch_id)
+    batch = Batch(batch_id=batch_id, options=options)
+    return NewBatch(batch, items, request_id=batch_id, max_total=max_total)
 
 
 async def make_world(url: str, lent: Redis) -> World:
@@ -95,6 +97,8 @@ async def make_world(url: str, lent: Redis) -> World:
         (lease,) = await store.claim(f"op-{batch_id}", "w1", 9, 1)
         await store.finish(lease, FAILED, BatchItem(error=ItemError(reason="NO_AUDIO")))
     (message,) = await Outbox(client).claim(1, HOUR_MS)
+    await store.create(USER, new_batch("batch_listed", 1, max_total=9))
+    (playlist,) = await store.claim("op-listed", "w1", 9, 1)
     await store.create(USER, new_batch("batch_open", 4))
     suspect, overdue, lease = await store.claim("op-open", "w1", 9, 3)
     await store.release(suspect, Release.LOST, delay_ms=HOUR_MS, boot_id=BOOT)
@@ -102,7 +106,9 @@ async def make_world(url: str, lent: Redis) -> World:
     await Outbox(client).rotate("bob", "whsec_old", HOUR_MS)
     await Accounts(client).enrol(BY, NewKey("known", b"digest"), USER, default_tier=TIER)
     await client.aclose()
-    return World(BatchStore(lent), Outbox(lent), Ledger(lent), Accounts(lent), lease, message)
+    return World(
+        BatchStore(lent), Outbox(lent), Ledger(lent), Accounts(lent), lease, playlist, message
+    )
 
 
 # What each script is called for, as the product calls it.
@@ -112,6 +118,7 @@ CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
     "stage": lambda w: w.store.stage(
         w.lease, "w1", ItemState.ITEM_STATE_TRANSCRIBING, "Title", 2000
     ),
+    "expand": lambda w: w.store.expand(w.playlist, new_batch("batch_found", 3).items, is_cut=False),
     "renew": lambda w: w.store.renew([w.lease]),
     "finish": lambda w: w.store.finish(
         w.lease, SUCCEEDED, BatchItem(transcription_id="trans_1"), transcript=b"text"
