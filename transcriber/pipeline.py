@@ -15,6 +15,7 @@ from transcriber.child_process import ChildDied, Ending, JobFailed, JobHung, Lis
 from transcriber.children import Child, ChildUnavailable
 from transcriber.clips import put_into_place
 from transcriber.isolation import IsolatedChild
+from transcriber.pacing import SitePacing
 from transcriber.runner import Report
 from transcriber.scratch import Scratch
 
@@ -37,10 +38,13 @@ _ENDS = (JobFailed, ChildDied, ChildUnavailable)
 class Pipeline:
     """Does tasks, any number at a time; the children bound nothing, the task table does."""
 
-    def __init__(self, fetcher: Child, engine: Child, scratch: Scratch, terms: Terms) -> None:
+    def __init__(
+        self, fetcher: Child, engine: Child, scratch: Scratch, pacing: SitePacing, terms: Terms
+    ) -> None:
         self._fetcher = IsolatedChild(fetcher)
         self._engine = IsolatedChild(engine)
         self._scratch = scratch
+        self._pacing = pacing
         self._terms = terms
 
     async def run(
@@ -59,7 +63,10 @@ class Pipeline:
         """Return what is at the address, or what is wrong with it."""
         job = child_pb2.ResolveJob(url=request.url, limit=request.limit)
         try:
-            reply = await self._ask_fetcher(child_pb2.ChildRequest(resolve=job), lambda news: None)
+            async with self._pacing.turn(request.url):
+                reply = await self._ask_fetcher(
+                    child_pb2.ChildRequest(resolve=job), lambda news: None
+                )
         except _ENDS as end:
             return contract.ResolveSourceResponse(error=_error_of(end))
         return reply.resolved
@@ -93,9 +100,10 @@ class Pipeline:
         job = child_pb2.FetchJob(
             url=request.url, directory=str(directory), clip=request.options.clip
         )
-        reply = await self._ask_fetcher(
-            child_pb2.ChildRequest(fetch=job), lambda news: report(_about(news.news))
-        )
+        async with self._pacing.turn(request.url):
+            reply = await self._ask_fetcher(
+                child_pb2.ChildRequest(fetch=job), lambda news: report(_about(news.news))
+            )
         return reply.fetched
 
     async def _ask_fetcher(

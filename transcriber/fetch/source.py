@@ -105,7 +105,9 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
 
     def download(self, listing: Listing, path: Path) -> None:
         """Write the media to ``path``. Raises VideoFailure or yt-dlp's errors."""
-        self.dl(str(path), dict(listing.info))
+        is_done, _ = self.dl(str(path), dict(listing.info))
+        if not is_done:
+            raise VideoFailure("SOURCE_FETCH_FAILED")
         if not path.is_file() or path.stat().st_size == 0:
             raise VideoFailure("MEDIA_EMPTY")
 
@@ -160,8 +162,8 @@ def _parameters(setup: child_pb2.FetchSetup) -> dict[str, Any]:
     return {
         "format": "ba/b",
         # The original language first: otherwise a dubbed track may win. Speech needs no more
-        # than 64 kbit/s.
-        "format_sort": ["lang", "hasaud", "acodec:opus", "abr~64"],
+        # than 64 kbit/s, and where sound comes with pictures only, the smallest of them.
+        "format_sort": ["lang", "hasaud", "acodec:opus", "abr~64", "+res", "+br"],
         # Entries of lists are named and not looked at.
         "extract_flat": "in_playlist",
         "logger": logging.getLogger("yt_dlp"),
