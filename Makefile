@@ -112,6 +112,8 @@ lock: $(READY) ## Write the lock files anew from pyproject.toml; UPGRADE="--upgr
 	$(LOCK) $(UPGRADE) --extra dev --output-file requirements.lock
 	$(LOCK) --extra build --extra gateway --constraints requirements.lock --output-file gateway/requirements.lock
 	$(LOCK) --extra build --extra transcriber --constraints requirements.lock --output-file transcriber/requirements.lock
+	$(LOCK) --extra build --extra transcriber --extra cuda --constraints requirements.lock \
+	  --output-file transcriber/requirements-cuda.lock
 
 upgrade-yt-dlp: ## Move yt-dlp alone to its newest release: sites change faster than we release.
 	$(MAKE) lock UPGRADE="--upgrade-package yt-dlp --upgrade-package yt-dlp-ejs"

@@ -48,13 +48,18 @@ def test_batchscribe_commands_of_the_readme_exist(command: str) -> None:
 @pytest.mark.parametrize("service", ["gateway", "transcriber"])
 def test_an_image_holds_what_was_tested(service: str) -> None:
     """A service's lock names the same versions as the lock that tests run with."""
+    assert _pins(f"{service}/requirements.lock") <= _pins("requirements.lock")
 
-    def pins(path: str) -> set[str]:
-        return set(
-            re.findall(r"^[\w.-]+(?:\[\w+\])?==\S+", (ROOT / path).read_text(), re.MULTILINE)
-        )
 
-    assert pins(f"{service}/requirements.lock") <= pins("requirements.lock")
+def test_an_image_for_gpus_holds_nvidias_libraries_besides() -> None:
+    """It differs from the other by these alone."""
+    more = _pins("transcriber/requirements-cuda.lock") ^ _pins("transcriber/requirements.lock")
+    assert more
+    assert all(pin.startswith("nvidia-") for pin in more)
+
+
+def _pins(path: str) -> set[str]:
+    return set(re.findall(r"^[\w.-]+(?:\[\w+\])?==\S+", (ROOT / path).read_text(), re.MULTILINE))
 
 
 def test_relative_links_lead_somewhere() -> None:
