@@ -1,16 +1,23 @@
-"""The plan's JSON request, and what it asks for in terms of the contract."""
+"""The plan's two routes: its JSON request, and what it asks for in terms of the contract."""
 
 from typing import Annotated
 
 from batchscribe.v1.batch_pb2 import BatchOptions, VideoSpec
-from batchscribe.v1.batch_service_pb2 import CreateBatchRequest
+from batchscribe.v1.batch_service_pb2 import CreateBatchRequest, GetBatchRequest, ListModelsRequest
+from fastapi import APIRouter, Depends, Header, Response
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
+
+from gateway.document import BatchDocument, document
+from gateway.http.calls import CALL_TIMEOUT_SECONDS, ROOT, Batches, Caller
+
+BATCHES = f"{ROOT}/transcribe/batch"
 
 # Used for a video that names no model, if it is served.
 PLAN_MODEL = "base"
 
 _MAX_INT32 = 2**31 - 1
+_ENDINGS = {".url": ".youtube_url", "request_id": "Idempotency-Key"}
 
 
 def _text(value: str) -> str:
@@ -68,3 +75,53 @@ def create_request(
         ),
         request_id=request_id,
     )
+
+
+def router() -> APIRouter:
+    """Return the plan's routes."""
+    routes = APIRouter(prefix=BATCHES)
+    routes.add_api_route("", _create, methods=["POST"], status_code=202)
+    routes.add_api_route("/{batch_id}", _get, methods=["GET"])
+    return routes
+
+
+def plan_name(path: str) -> str:
+    """Return the plan's name for a field of the contract."""
+    for ending, name in _ENDINGS.items():
+        if path.endswith(ending):
+            return path.removesuffix(ending) + name
+    return path
+
+
+async def _served_models(batches: Batches, caller: Caller) -> frozenset[str]:
+    # As a dependency it comes before the body is read as a batch: who has no key learns no more.
+    listed = await batches.ListModels(
+        ListModelsRequest(), metadata=caller, timeout=CALL_TIMEOUT_SECONDS
+    )
+    return frozenset(model.name for model in listed.models)
+
+
+async def _create(
+    body: BatchRequest,
+    response: Response,
+    batches: Batches,
+    caller: Caller,
+    served_models: Annotated[frozenset[str], Depends(_served_models)],
+    idempotency_key: Annotated[str, Header()] = "",
+) -> BatchDocument:
+    """Start a batch; with an ``Idempotency-Key`` (a UUID4) it is safe to send again."""
+    created = await batches.CreateBatch(
+        create_request(body, served_models, idempotency_key),
+        metadata=caller,
+        timeout=CALL_TIMEOUT_SECONDS,
+    )
+    response.headers["Location"] = f"{BATCHES}/{created.batch.batch_id}"
+    return document(created.batch)
+
+
+async def _get(batch_id: str, batches: Batches, caller: Caller) -> BatchDocument:
+    """Return a batch as it is now."""
+    found = await batches.GetBatch(
+        GetBatchRequest(batch_id=batch_id), metadata=caller, timeout=CALL_TIMEOUT_SECONDS
+    )
+    return document(found.batch)

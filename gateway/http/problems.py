@@ -5,7 +5,7 @@ their paths in the request. Nothing else of an error leaves the process.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +19,8 @@ from google.rpc import error_details_pb2, status_pb2
 from starlette.exceptions import HTTPException
 
 from gateway.errors import Violation
+from gateway.http.plan import BATCHES, plan_name
+from gateway.http.transcoding import UnreadableRequest
 from servicekit import status
 
 _HTTP_STATUS = {
@@ -35,9 +37,6 @@ _HTTP_STATUS = {
 
 _RETRY_AFTER_SECONDS = 1
 _MAX_VIOLATIONS = 100
-
-# The plan's names for fields that the contract calls otherwise.
-_PLAN_ENDINGS = {".url": ".youtube_url", "request_id": "Idempotency-Key"}
 
 
 def problem(
@@ -60,17 +59,28 @@ def problem(
     return JSONResponse(body, code, headers, media_type="application/problem+json")
 
 
-async def of_rpc(_: Request, error: Exception) -> JSONResponse:
-    """Answer for a gRPC call that ended with an error."""
+async def of_rpc(request: Request, error: Exception) -> JSONResponse:
+    """Answer for a gRPC call that ended with an error, in the names of the route's fields."""
     assert isinstance(error, grpc.aio.AioRpcError)
+    return of_call(error, plan_name if request.url.path.startswith(BATCHES) else str)
+
+
+def of_call(error: grpc.aio.AioRpcError, name: Callable[[str], str] = str) -> JSONResponse:
+    """Return the problem that a gRPC call ended with; ``name`` gives fields their names."""
     code = _HTTP_STATUS.get(error.code(), HTTPStatus.INTERNAL_SERVER_ERROR)
     sent = status.from_error(error)
     if sent is None:  # Not ours: its text may tell of addresses and sockets.
         sentence = "The service cannot answer at the moment; try again shortly."
         return problem(code, error.code().name, sentence, headers=_headers(code, None))
-    if violations := list(_violations(sent)):
+    if violations := list(_violations(sent, name)):
         return _refusal(violations)
     return problem(code, status.reason_of(error), sent.message, headers=_headers(code, sent))
+
+
+async def of_request(_: Request, error: Exception) -> JSONResponse:
+    """Answer for a request that has not the form of its resource."""
+    assert isinstance(error, UnreadableRequest)
+    return _refusal(error.violations)
 
 
 async def of_body(_: Request, error: Exception) -> JSONResponse:
@@ -120,22 +130,15 @@ def _retry_after_seconds(sent: status_pb2.Status | None) -> int:
     return max(_RETRY_AFTER_SECONDS, math.ceil(asked))
 
 
-def _violations(sent: status_pb2.Status) -> Iterator[Violation]:
+def _violations(sent: status_pb2.Status, name: Callable[[str], str]) -> Iterator[Violation]:
     bad = error_details_pb2.BadRequest()
     _unpack(sent, bad)
     for found in bad.field_violations:
-        yield Violation(_plan_name(found.field), found.reason, found.description)
+        yield Violation(name(found.field), found.reason, found.description)
 
 
 def _unpack(sent: status_pb2.Status, into: Message) -> bool:
     return any(detail.Unpack(into) for detail in sent.details)
-
-
-def _plan_name(path: str) -> str:
-    for ending, name in _PLAN_ENDINGS.items():
-        if path.endswith(ending):
-            return path.removesuffix(ending) + name
-    return path
 
 
 def _path(found: Mapping[str, Any]) -> str:

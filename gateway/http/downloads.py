@@ -1,0 +1,160 @@
+"""Transcripts as files: one, or all of a batch in a zip archive that is written as it is sent."""
+
+import asyncio
+import zipfile
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from typing import IO, Annotated, cast
+from urllib.parse import quote
+
+from batchscribe.v1 import batch_service_pb2
+from batchscribe.v1.batch_pb2 import BATCH_VIEW_BASIC, ITEM_STATE_SUCCEEDED, BatchItem
+from batchscribe.v1.batch_service_pb2 import (
+    ExportTranscriptRequest,
+    ExportTranscriptResponse,
+    GetBatchRequest,
+    ListBatchItemsRequest,
+    TranscriptFormat,
+)
+from batchscribe.v1.batch_service_pb2_grpc import BatchServiceStub
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from gateway.http.calls import CALL_TIMEOUT_SECONDS, ROOT, Batches, Caller, Metadata
+from gateway.http.schemas import short_names
+
+_FORMATS = short_names(batch_service_pb2.DESCRIPTOR.enum_types_by_name["TranscriptFormat"])
+_PAGE_ITEMS = 100
+
+# mypy wants members that it can see; these are the contract's.
+Format = StrEnum("Format", {name.upper(): name for name in _FORMATS})  # type: ignore[misc]
+_TXT = Format("txt")
+FormatQuery = Annotated[Format, Query(alias="format")]
+
+
+def router() -> APIRouter:
+    """Return the routes of files."""
+    routes = APIRouter(prefix=ROOT)
+    for path, endpoint, name in (
+        ("/transcripts/{transcription_id}/export", _transcript, "ExportTranscript"),
+        ("/batches/{batch_id}/export", _archive, "ExportBatch"),
+    ):
+        routes.add_api_route(
+            path, endpoint, methods=["GET"], response_class=StreamingResponse, operation_id=name
+        )
+    return routes
+
+
+async def _transcript(
+    transcription_id: str,
+    batches: Batches,
+    caller: Caller,
+    file_format: FormatQuery = _TXT,
+) -> StreamingResponse:
+    """Download a transcript as txt, srt, vtt, json or jsonl."""
+    parts = _export(batches, caller, transcription_id, file_format)
+    first = await anext(parts)
+    return StreamingResponse(
+        _data(first, parts), headers=_as_file(first.file_name), media_type=first.media_type
+    )
+
+
+async def _archive(
+    batch_id: str, batches: Batches, caller: Caller, file_format: FormatQuery = _TXT
+) -> StreamingResponse:
+    """Download the transcripts of a batch in a zip archive, in order."""
+    # While the answer can still be an error: is there such a batch, and is it the caller's?
+    await batches.GetBatch(
+        GetBatchRequest(batch_id=batch_id, view=BATCH_VIEW_BASIC),
+        metadata=caller,
+        timeout=CALL_TIMEOUT_SECONDS,
+    )
+    items = _succeeded(batches, caller, batch_id)
+    return StreamingResponse(
+        _zipped(batches, caller, file_format, items),
+        headers=_as_file(f"{batch_id}.zip"),
+        media_type="application/zip",
+    )
+
+
+async def _data(
+    first: ExportTranscriptResponse, parts: AsyncIterator[ExportTranscriptResponse]
+) -> AsyncIterator[bytes]:
+    yield first.data
+    async for part in parts:
+        yield part.data
+
+
+async def _zipped(
+    batches: BatchServiceStub,
+    caller: Metadata,
+    file_format: Format,
+    items: AsyncIterator[BatchItem],
+) -> AsyncIterator[bytes]:
+    sink = _Sink()
+    with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_DEFLATED) as archive:
+        number = 0
+        async for item in items:
+            number += 1
+            parts = [
+                part async for part in _export(batches, caller, item.transcription_id, file_format)
+            ]
+            data = b"".join(part.data for part in parts)
+            name = f"{number:03} {parts[0].file_name}"
+            await asyncio.to_thread(archive.writestr, name, data)
+            yield sink.taken()
+    yield sink.taken()
+
+
+class _Sink:
+    """What a ZipFile writes to when it cannot go back; holds one file at a time."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._held += data
+        return len(data)
+
+    def flush(self) -> None: ...
+
+    def taken(self) -> bytes:
+        """Return what was written since the last time."""
+        data, self._held = bytes(self._held), bytearray()
+        return data
+
+
+def _export(
+    batches: BatchServiceStub, caller: Metadata, transcription_id: str, file_format: Format
+) -> AsyncIterator[ExportTranscriptResponse]:
+    request = ExportTranscriptRequest(
+        transcription_id=transcription_id, format=TranscriptFormat.Value(_FORMATS[file_format])
+    )
+    call = batches.ExportTranscript(request, metadata=caller, timeout=CALL_TIMEOUT_SECONDS)
+    return aiter(call)
+
+
+async def _succeeded(
+    batches: BatchServiceStub, caller: Metadata, batch_id: str
+) -> AsyncIterator[BatchItem]:
+    token = ""
+    while True:
+        page = await batches.ListBatchItems(
+            ListBatchItemsRequest(
+                batch_id=batch_id,
+                state=ITEM_STATE_SUCCEEDED,
+                page_size=_PAGE_ITEMS,
+                page_token=token,
+            ),
+            metadata=caller,
+            timeout=CALL_TIMEOUT_SECONDS,
+        )
+        for item in page.items:
+            yield item
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def _as_file(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
