@@ -35,6 +35,7 @@ from batchscribe.v1.batch_service_pb2 import (
     WatchBatchResponse,
 )
 from batchscribe.v1.batch_service_pb2_grpc import BatchServiceServicer
+from batchscribe.v1.transcript_pb2 import Transcript
 
 from gateway import ids, tiers, transcripts
 from gateway.access import current_caller
@@ -69,6 +70,7 @@ class Gateway:
     meter: ProgressMeter
     watches: Watches
     http_webhooks: bool
+    file_urls: bool
     retention_ms: int
 
 
@@ -167,7 +169,7 @@ class BatchServicer(BatchServiceServicer):
         self, request: GetTranscriptRequest, context: Context
     ) -> GetTranscriptResponse:
         packed = await self._store.transcript(current_caller.get().user, request.transcription_id)
-        transcript = await asyncio.to_thread(transcripts.unpack, packed)
+        transcript = await asyncio.to_thread(_named, packed, request.transcription_id)
         part, token = transcripts.page(transcript, request.page_size, request.page_token)
         return GetTranscriptResponse(transcript=part, next_page_token=token)
 
@@ -206,6 +208,7 @@ class BatchServicer(BatchServiceServicer):
             default_max_concurrent=min(DEFAULT_MAX_CONCURRENT, tier.max_concurrent),
             default_model=self._gateway.models.default,
             http_webhooks=self._gateway.http_webhooks,
+            file_urls=self._gateway.file_urls,
         )
 
     def _new_batch(
@@ -262,9 +265,15 @@ def _preview(new: NewBatch) -> Batch:
     return batch
 
 
+def _named(packed: bytes, transcription_id: str) -> Transcript:
+    transcript = transcripts.unpack(packed)
+    transcript.transcription_id = transcription_id  # One that is reused has that of its source.
+    return transcript
+
+
 def _export(packed: bytes, request: ExportTranscriptRequest) -> transcripts.Exported:
     return transcripts.export(
-        transcripts.unpack(packed),
+        _named(packed, request.transcription_id),
         request.format,
         request.max_line_length,
         request.max_line_count,

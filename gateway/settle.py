@@ -94,6 +94,7 @@ class Settler:
             worker=transcript.provenance.worker,
             duration_ms=transcript.duration.ToMilliseconds(),
             transcript=packed,
+            model_sha256=transcript.provenance.model_sha256,
         )
 
     async def _settle_playlist(self, work: Work, playlist: Playlist) -> None:

@@ -23,7 +23,7 @@ from batchscribe.v1.batch_pb2 import (
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from gateway import ids
+from gateway import ids, reuse
 from gateway.errors import (
     NotFound,
     RequestIdReused,
@@ -151,11 +151,12 @@ class BatchStore:
             ids.item_prefix(new.batch.batch_id),
             new.max_total or "",
         ]
-        for item, request in new.items:
+        for (item, request), digest in zip(new.items, await self._digests(new), strict=True):
             arguments += [
                 item.SerializeToString(),
                 request.SerializeToString(),
                 site_of(request.url),
+                digest,
             ]
         verdict, *rest = await self._scripts.run("create", *arguments)
         if verdict == b"FULL":
@@ -226,11 +227,12 @@ class BatchStore:
         worker: str = "",
         duration_ms: int = 0,
         transcript: bytes = b"",
+        model_sha256: str = "",
     ) -> bool:
         """End an item; False if the lease is stale and the result is dropped. Safe to repeat.
 
         ``outcome`` holds what the end adds to the item: error, or language and the transcription_id
-        under which ``transcript``, packed, is kept.
+        under which ``transcript``, packed, is kept; with ``model_sha256`` it may be used again.
         """
         answer = await self._scripts.run(
             "finish",
@@ -243,6 +245,9 @@ class BatchStore:
             duration_ms,
             worker,
             outcome.error.reason,
+            reuse.digest(lease.request, model_sha256) if model_sha256 else "",
+            lease.request.model,
+            model_sha256,
         )
         return bool(answer == b"OK")
 
@@ -391,6 +396,20 @@ class BatchStore:
 
     async def ping(self) -> None:
         await self._command("PING")
+
+    async def _digests(self, new: NewBatch) -> list[str]:
+        """Return what a result for each item would be known as; empty if none is wanted."""
+        if not new.batch.options.reuse_results:
+            return [""] * len(new.items)
+        requests = [request for _, request in new.items]
+        models = {request.model: "" for request in requests}
+        found = await self._command("HMGET", keys.key("weights"), *models)
+        for model, sha256 in zip(models, found, strict=True):
+            models[model] = sha256.decode() if sha256 else ""
+        return [
+            reuse.digest(request, models[request.model]) if models[request.model] else ""
+            for request in requests
+        ]
 
     async def _command(self, *command: Argument) -> Any:
         try:

@@ -1,12 +1,13 @@
 -- create(user, batch_id, request_id, body_hash, spec, options, max_concurrent, serial,
 --        continue_on_error, keep_ms, deadline_ms, weight, batches_per_minute, most_videos,
---        most_audio_ms, webhook, item_prefix, max_total, (video, task, site)...)
+--        most_audio_ms, webhook, item_prefix, max_total, (video, task, site, digest)...)
 --   -> {CREATED | REPLAYED | CONFLICT, batch_id} | {FULL} | {RATE, wait_ms}
 --    | {VIDEOS | AUDIO, usage...}
 -- Stores the batch and makes its items ready, or nothing. The same request_id again is REPLAYED with
 -- the batch it made; with another body it is CONFLICT. FULL: there is no room for new batches, what
 -- is left is for finishing those there are. With `max_total`, to which the batch may grow, each item
--- may be a playlist. RATE, VIDEOS, AUDIO: the user has had their share.
+-- may be a playlist. What was made of a `digest` before is made of its
+-- video too, at once and for nothing. RATE, VIDEOS, AUDIO: the user has had their share.
 
 local user, batch_id, request_id, body_hash = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local per_minute = tonumber(ARGV[13])
@@ -33,9 +34,13 @@ if memory_is_short() then return {'FULL'} end
 local wait_ms = rate_wait_ms(user, per_minute)
 if wait_ms > 0 then return {'RATE', wait_ms} end
 
-local total = (#ARGV - first + 1) / 3
+local total, fresh, known = (#ARGV - first + 1) / 4, 0, {}
+for index = 0, total - 1 do
+  known[index] = known_result(user, ARGV[first + 4 * index + 3])
+  if not known[index] then fresh = fresh + 1 end
+end
 local month = month_of(now)
-local refusal = quota_refusal(user, month, total, ARGV[14], ARGV[15])
+local refusal = quota_refusal(user, month, fresh, ARGV[14], ARGV[15])
 if refusal then return refusal end
 
 local batch = {key = key('batch', user, batch_id), user = user, id = batch_id}
@@ -49,14 +54,15 @@ set(batch, {
   known = 0, known_audio_ms = 0, ended_unknown = 0, ended_audio_ms = 0, done_audio_ms = 0,
   max_total = max_total, unresolved = max_total == '' and 0 or total,
 })
+local items = {}
 for index = 0, total - 1 do
-  local at = first + 3 * index
-  add_item(batch, string.format('%s_%d', item_prefix, index), {
+  local at = first + 4 * index
+  items[index] = add_item(batch, string.format('%s_%d', item_prefix, index), {
     index = index, video = ARGV[at], task = ARGV[at + 1], site = ARGV[at + 2],
     unresolved = max_total ~= '' and 1 or nil,
   })
 end
-reserve(batch, total)
+reserve(batch, fresh)
 count_batch(user, per_minute)
 redis.call('ZADD', key('index', user), now, batch_id)
 redis.call('ZADD', key('deadlines'), now + tonumber(batch.deadline_ms), user .. '/' .. batch_id)
@@ -65,6 +71,10 @@ if request_id ~= '' then
   redis.call('PEXPIRE', request, 24 * 3600 * 1000)
 end
 emit_batch(batch)
+for index = 0, total - 1 do
+  if known[index] then reuse_result(batch, items[index], known[index]) end
+end
 settle_queue(batch)
+end_batch_if_done(batch)
 wake()
 return {'CREATED', batch_id}

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- finish(member, epoch, state, outcome, transcription_id, transcript, duration_ms, worker,
---        reason) -> OK | STALE
+--        reason, digest, model, sha256) -> OK | STALE
 -- Ends an item: SUCCEEDED, with its transcript, FAILED or CANCELLED. The first end wins; a replay of
 -- it is OK. A cancel that was asked for turns a failure into CANCELLED, never a success.
 
@@ -19,6 +19,10 @@ if state == SUCCEEDED then
   mark_resolved(batch, item)
   set(item, {transcription_id = ARGV[5]})
   redis.call('SET', key('transcript', item.user, ARGV[5]), ARGV[6])
+  if ARGV[10] ~= '' then
+    remember_result(item, ARGV[10])
+    redis.call('HSET', key('weights'), ARGV[11], ARGV[12])
+  end
   redis.call('DEL', key('breaker', item.site))
 end
 set(item, {ended_epoch = epoch})

@@ -30,6 +30,10 @@ TEMPLATES: Mapping[str, str] = {
     "usage_users": "{bs}:usage:%s",
     # A transcript, zstd over protobuf: STRING until the batch is deleted.
     "transcript": "{bs}:u:%s:transcript:%s",
+    # The newest item with the transcript of a job, by digest: STRING until its batch is deleted.
+    "result": "{bs}:u:%s:result:%s",
+    # SHA-256 of the weights that each model was last used with: HASH, kept.
+    "weights": "{bs}:weights",
     # Users with runnable batches: ZSET by service received; gone when empty.
     "users": "{bs}:users",
     # Service received by user since somebody began to wait: HASH; gone when nobody waits.

@@ -67,6 +67,9 @@ def item_from(fields: Hash) -> BatchItem:
     item.unresolved = fields.get(b"unresolved") == b"1"
     item.MergeFromString(fields.get(b"notice", b""))
     item.MergeFromString(fields.get(b"outcome", b""))
+    item.reused_from = fields.get(b"reused_from", b"").decode()
+    if item.reused_from:  # With the outcome of its source, but a transcript of its own.
+        item.transcription_id = fields[b"transcription_id"].decode()
     item.attempts.extend(_attempts(fields.get(b"history", b"")))
     return item
 

@@ -34,7 +34,7 @@ HEX = re.compile("[0-9a-f]{24}")
 # Keys that stay without a TTL when nothing runs; any other must have one, or be gone by then.
 KEPT = frozenset(
     {"batch", "item", "events", "index", "transcript", "expiry", "reaped", "models_seen", "models",
-     "turn", "wake", "schema", "message", "secrets"}
+     "turn", "wake", "schema", "message", "secrets", "result", "weights"}
 )  # fmt: skip
 
 # A lease and its item agree; asked for while everything runs.

@@ -72,6 +72,7 @@ local function delete_batch(batch)
     if item.transcription_id then
       redis.call('UNLINK', key('transcript', batch.user, item.transcription_id))
     end
+    forget_result(item)
     redis.call('UNLINK', item.key)
   end
   delete_messages(batch)

@@ -38,7 +38,7 @@ end
 
 local ITEM_FIELDS = {
   'video', 'state', 'attempts', 'worker', 'title', 'duration_ms', 'started_ms', 'ended_ms',
-  'not_before_ms', 'outcome', 'notice', 'unresolved',
+  'not_before_ms', 'outcome', 'notice', 'unresolved', 'transcription_id', 'reused_from',
 }
 
 local function emit_item(batch, item)

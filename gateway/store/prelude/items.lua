@@ -69,7 +69,8 @@ local function tally_end(batch, item)
   else
     add(batch, 'ended_unknown', 1)
   end
-  if tonumber(item.state) == SUCCEEDED then
+  -- What is reused says nothing about speed.
+  if tonumber(item.state) == SUCCEEDED and not item.reused_from then
     add(batch, 'done_audio_ms', tonumber(item.duration_ms or 0))
   end
 end
