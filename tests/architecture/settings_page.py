@@ -15,15 +15,18 @@ INTRODUCTION = """\
 # Settings
 
 Every setting is an environment variable, read once when a process starts; times and sizes have
-their unit in the name, lists are separated by commas. `batchscribe up` sets what its services need
-by itself. This page is written by `make docs`.
+their unit in the name, lists are separated by commas. Secrets may lie in files instead: in the
+folder that `GATEWAY_SECRETS_DIR` or `TRANSCRIBER_SECRETS_DIR` names, under the name of the variable
+in lower case. `batchscribe up` sets what its services need by itself. This page is written by
+`make docs`.
 
 ## SDK and command line
 
 | variable | meaning |
 |---|---|
-| `BATCHSCRIBE_SERVER` | The server, as host:port; else what `batchscribe up` runs here. |
+| `BATCHSCRIBE_SERVER` | The server: host:port, https://host:port for TLS; else `batchscribe up`. |
 | `BATCHSCRIBE_API_KEY` | The key to present there. |
+| `BATCHSCRIBE_CA_FILE` | PEM file of those who may vouch for the server: speak TLS. |
 | `BATCHSCRIBE_DATA_DIR` | Folder of `batchscribe up`; else one in the user's data directory. |
 | `BATCHSCRIBE_REDIS_URL` | A Redis for `batchscribe up` instead of its own. |
 """

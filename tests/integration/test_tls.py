@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import httpx2
 import pytest
+from batchscribe.client import Client, errors
 from batchscribe.transcriber.v1.transcriber_service_pb2 import WatchStatusRequest
 from batchscribe.v1.batch_pb2 import BatchState
 from batchscribe.v1.batch_service_pb2 import ListModelsRequest
@@ -17,7 +18,7 @@ from batchscribe.v1.batch_service_pb2_grpc import BatchServiceStub
 from gateway.link import Link
 from servicekit.tls import PemFiles, UnusableCertificate
 from tests.certificates import Authority
-from tests.running_gateway import METADATA, RunningGateway, running_gateway
+from tests.running_gateway import KEY, METADATA, RunningGateway, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, running
 from tests.support import free_port
 
@@ -77,6 +78,19 @@ async def test_clients_speak_tls_with_those_they_trust(
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await models(gateway.address, credentials)
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_the_client_speaks_tls(redis_url: str, ours: Authority, tmp_path: Path) -> None:
+    """The SDK takes the authority from a file; with https:// alone it trusts the public ones."""
+    async with running_gateway(redis_url, **served(ours.issue("gateway", HOST))) as gateway:
+        for server in (gateway.address, f"https://{gateway.address}"):
+            async with Client(server, KEY, ca_file=ours.ca) as client:
+                assert [model.name for model in await client.models()] == ["tiny.en"]
+        async with Client(f"https://{gateway.address}", KEY, retry_seconds=0) as client:
+            with pytest.raises(errors.Unavailable):
+                await client.models()
+    with pytest.raises(errors.InvalidRequest, match="cannot be read"):
+        Client(gateway.address, ca_file=tmp_path / "nothing.pem")
 
 
 async def test_http_speaks_tls(redis_url: str, ours: Authority) -> None:

@@ -86,7 +86,9 @@ async def _server(found: discovery.Server | None) -> Finding:
     if found is None:
         return Finding("server", "note", discovery.NO_SERVER)
     try:
-        async with Client(found.address, found.api_key, retry_seconds=2.0) as client:
+        async with Client(
+            found.address, found.api_key, ca_file=found.ca_file, retry_seconds=2.0
+        ) as client:
             models = await client.models()
     except BatchscribeError as error:
         return Finding("server", "problem", f"{found.address}: {error}")

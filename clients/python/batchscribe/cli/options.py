@@ -14,9 +14,24 @@ ServerOption = Annotated[
         help=f"The server; default {discovery.SERVER_VARIABLE}, else the one that runs here.",
     ),
 ]
+
+
+def _content(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error.strerror}.") from None
+
+
+# A file, as every user of a machine can read the arguments of a command.
 KeyOption = Annotated[
     str | None,
-    typer.Option("--api-key", help=f"Its key; default {discovery.API_KEY_VARIABLE}."),
+    typer.Option(
+        "--api-key-file",
+        parser=_content,
+        metavar="FILE",
+        help=f"File with its key; default {discovery.API_KEY_VARIABLE}.",
+    ),
 ]
 BatchArgument = Annotated[str, typer.Argument(metavar="BATCH_ID")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines on standard output.")]

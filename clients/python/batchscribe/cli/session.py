@@ -73,7 +73,9 @@ async def connected(target: Target) -> AsyncGenerator[Client, None]:
     found = discovery.find(target.server, target.api_key)
     if found is None:
         raise Misuse(discovery.NO_SERVER)
-    async with Client(found.address, found.api_key, retry_seconds=_RETRY_SECONDS) as client:
+    async with Client(
+        found.address, found.api_key, ca_file=found.ca_file, retry_seconds=_RETRY_SECONDS
+    ) as client:
         yield client
 
 

@@ -22,7 +22,15 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def number_of(item: batch_pb2.BatchItem) -> str:
+    """Return an item's place in the request, and in its playlist."""
+    place = item.playlist.place
+    return f"{item.index}.{place}" if place else str(item.index)
+
+
 def state_of(item: batch_pb2.BatchItem) -> str:
+    if item.unresolved and item.state == batch_pb2.ITEM_STATE_PENDING:
+        return "unresolved"
     name = batch_pb2.ItemState.Name(item.state)
     return name.removeprefix("ITEM_STATE_").lower().replace("_", " ")
 
@@ -50,5 +58,5 @@ def explain(error: BatchscribeError) -> str:
     if isinstance(error, Unavailable):
         lines.append("Is the server running, and is its address right? See `batchscribe doctor`.")
     if isinstance(error, Unauthenticated):
-        lines.append("Give the server's key with --api-key or BATCHSCRIBE_API_KEY.")
+        lines.append("Give the server's key with --api-key-file or BATCHSCRIBE_API_KEY.")
     return "\n".join(lines)

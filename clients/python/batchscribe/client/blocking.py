@@ -61,7 +61,7 @@ async def _collect(
     videos: list[str | batch_pb2.VideoSpec],
     options: batch_pb2.BatchOptions | None,
 ) -> None:
-    async with Client(found.address, found.api_key) as client:
+    async with Client(found.address, found.api_key, ca_file=found.ca_file) as client:
         batch = await client.create_batch(videos, options=options)
         async with contextlib.aclosing(ended_items(client, batch.batch_id)) as items:
             async for item in items:

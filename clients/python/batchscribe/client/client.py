@@ -7,6 +7,7 @@ something carries a request id, so repeating it is safe.
 import contextlib
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -37,6 +38,7 @@ _CHANNEL_OPTIONS = (
 )
 # Longer than the 60 minutes after which a server ends a watch by itself.
 _STREAM_TIMEOUT_SECONDS = 65 * 60.0
+_AS_USER = "x-batchscribe-user"
 _SEGMENTS_PER_PAGE = 2000
 
 
@@ -45,8 +47,10 @@ class Client:
 
     ``timeout_seconds`` is the deadline of one try of a unary call, ``retry_seconds`` the time over
     which such calls are repeated while the server is unavailable, ``patience_seconds`` how long a
-    watch keeps trying to reach a silent server. Without ``credentials`` the connection is not
-    encrypted. Methods raise the exceptions of ``batchscribe.client.errors``.
+    watch keeps trying to reach a silent server. A ``server`` that begins with ``https://`` is
+    spoken to over TLS, and so is one with a ``ca_file``, a PEM file of those who may vouch for it;
+    ``credentials`` are for whatever else gRPC can do. An admin may read the batches ``as_user``.
+    Methods raise the exceptions of ``batchscribe.client.errors``.
     """
 
     def __init__(
@@ -54,15 +58,18 @@ class Client:
         server: str = DEFAULT_SERVER,
         api_key: str = "",
         *,
+        ca_file: str | Path | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        as_user: str = "",
         timeout_seconds: float = 10.0,
         retry_seconds: float = 30.0,
         patience_seconds: float = 600.0,
     ) -> None:
-        self._channel = _open_channel(server, credentials)
+        self._channel = _open_channel(server, ca_file, credentials)
         self._stub = BatchServiceStub(self._channel)
         self._webhooks = WebhookServiceStub(self._channel)
-        self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
+        metadata = {"authorization": f"Bearer {api_key}" if api_key else "", _AS_USER: as_user}
+        self._metadata = tuple((name, value) for name, value in metadata.items() if value)
         self._timeout_seconds = timeout_seconds
         self._retry_seconds = retry_seconds
         self._patience_seconds = patience_seconds
@@ -256,11 +263,23 @@ class Client:
         return await retrying(once, Backoff(), self._retry_seconds)
 
 
-def _open_channel(server: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+def _open_channel(
+    server: str, ca_file: str | Path | None, credentials: grpc.ChannelCredentials | None
+) -> grpc.aio.Channel:
     options: Any = _CHANNEL_OPTIONS
+    address = server.removeprefix("https://").rstrip("/")
+    if credentials is None and (ca_file or address != server):
+        credentials = grpc.ssl_channel_credentials(_authorities(ca_file) if ca_file else None)
     if credentials is None:
-        return grpc.aio.insecure_channel(server, options)
-    return grpc.aio.secure_channel(server, credentials, options)
+        return grpc.aio.insecure_channel(address, options)
+    return grpc.aio.secure_channel(address, credentials, options)
+
+
+def _authorities(ca_file: str | Path) -> bytes:
+    try:
+        return Path(ca_file).read_bytes()
+    except OSError as error:
+        raise errors.InvalidRequest(f"{ca_file} cannot be read: {error.strerror}.") from error
 
 
 def _space_between(page: transcript_pb2.Transcript) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 SERVER_VARIABLE = "BATCHSCRIBE_SERVER"
 API_KEY_VARIABLE = "BATCHSCRIBE_API_KEY"
+CA_FILE_VARIABLE = "BATCHSCRIBE_CA_FILE"
 DATA_DIR_VARIABLE = "BATCHSCRIBE_DATA_DIR"
 LOCK_NAME = "lock"
 CLIENT_FILE_NAME = "client.json"
@@ -23,12 +24,13 @@ NO_SERVER = (
 
 @dataclass(frozen=True)
 class Server:
-    """A server's address and the key to use there."""
+    """A server's address, the key to use there, and a PEM file of those who may vouch for it."""
 
     address: str
     api_key: str = ""
     http: str = ""
     redis_url: str = ""
+    ca_file: str = ""
 
 
 def default_data_dir() -> Path:
@@ -46,7 +48,8 @@ def find(address: str | None = None, api_key: str | None = None) -> Server | Non
     local = running()
     if local and address in (None, local.address):
         return replace(local, api_key=api_key or local.api_key)
-    return Server(address, api_key or "") if address else None
+    ca_file = os.environ.get(CA_FILE_VARIABLE, "")
+    return Server(address, api_key or "", ca_file=ca_file) if address else None
 
 
 def running(data_dir: Path | None = None) -> Server | None:
