@@ -31,6 +31,21 @@ def test_the_last_batch_sets_the_time_left() -> None:
     assert 115 < overview.seconds_left <= 121
 
 
+def test_a_playlist_counts_as_many_once_it_is_known() -> None:
+    """Until every playlist is known the total may grow and nobody knows the end."""
+    overview = Overview()
+    event = Event(progress=batch_pb2.BatchProgress(total=2, unresolved=1))
+    event.estimated_end_time.FromSeconds(int(time.time()) + 60)
+    overview.apply("batch_1", event)
+    assert (overview.total, overview.unresolved, overview.seconds_left) == (2, 1, None)
+    first = batch_pb2.BatchItem(
+        item_id="item_1_0", playlist=batch_pb2.PlaylistPlace(url="http://x/list", place=1)
+    )
+    first.warnings.add(reason="PLAYLIST_CUT")
+    overview.apply("batch_1", Event(item_changed=first, progress={"total": 7}))
+    assert (overview.total, overview.cut_playlists) == (7, ["http://x/list"])
+
+
 def test_an_unknown_end_is_not_invented() -> None:
     """Without an estimate from the server there is no time left to show."""
     overview = Overview()

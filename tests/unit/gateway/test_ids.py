@@ -11,6 +11,14 @@ def test_item_leads_back_to_its_batch_and_place() -> None:
     assert ids.index_of(item_id) == 499
 
 
+def test_videos_of_a_playlist_lead_back_to_it() -> None:
+    """The first video has the playlist's own id; the others lead to the same batch and place."""
+    playlist = ids.item_id("batch_a", 7)
+    assert ids.entry_id(playlist, 1) == playlist
+    third = ids.entry_id(playlist, 3)
+    assert (ids.batch_of(third), ids.index_of(third)) == ("batch_a", 7)
+
+
 def test_transcription_id_is_one_for_each_lease() -> None:
     """The same lease gives the same id, another lease another."""
     assert ids.transcription_id("item_a_0", 1) == ids.transcription_id("item_a_0", 1)

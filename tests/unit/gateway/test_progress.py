@@ -56,6 +56,18 @@ def test_no_estimate_before_an_item_has_ended() -> None:
     assert meter.read("batch_a", counts, START_MS + 1000).estimated_end_ms is None
 
 
+def test_no_estimate_while_a_playlist_is_unresolved() -> None:
+    """Nobody knows the end of a batch that may still grow."""
+    counts = tally(
+        total=3, succeeded=1, pending=2, known=1, known_audio_ms=10_000, ended_audio_ms=10_000
+    )
+    known = dataclasses.replace(counts, done_audio_ms=10_000)
+    meter, later = ProgressMeter(LiveProgress()), START_MS + 1000
+    assert meter.read("batch_a", known, later).estimated_end_ms is not None
+    unresolved = dataclasses.replace(known, unresolved=1)
+    assert meter.read("batch_a", unresolved, later).estimated_end_ms is None
+
+
 def test_end_is_remaining_audio_over_rate() -> None:
     """Half of 20 s of audio in 5 s leaves 5 s."""
     counts = tally(

@@ -107,6 +107,9 @@ def transcribe(
     translate: Annotated[bool, typer.Option("--translate", help="Into English.")] = False,
     words: Annotated[bool, typer.Option("--words", help="A time for every word (json).")] = False,
     max_concurrent: Annotated[int, typer.Option(min=0, help="How many at a time.")] = 0,
+    playlists: Annotated[
+        bool, typer.Option("--playlists", help="Take playlists, channels and feeds apart.")
+    ] = False,
     notify_webhook: Annotated[
         str, typer.Option(metavar="URL", help="Where to POST when the batch has ended.")
     ] = "",
@@ -122,7 +125,10 @@ def transcribe(
     job = jobs.Job(
         videos=[batch_pb2.VideoSpec(url=url, language=language, model=model) for url in wanted],
         options=batch_pb2.BatchOptions(
-            max_concurrent=max_concurrent, defaults=defaults, notify_webhook=notify_webhook
+            max_concurrent=max_concurrent,
+            defaults=defaults,
+            notify_webhook=notify_webhook,
+            expand_playlists=playlists,
         ),
         file_format=file_format,
         folder=folder,

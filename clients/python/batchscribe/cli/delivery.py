@@ -35,7 +35,7 @@ class Delivery:
     file_format: str
     folder: TranscriptFolder | None = None
     json_lines: bool = False
-    _texts: dict[tuple[str, int], tuple[str, str]] = field(default_factory=dict)
+    _texts: dict[tuple[str, int, int], tuple[str, str]] = field(default_factory=dict)
 
     async def take(self, batch_id: str, item: batch_pb2.BatchItem) -> None:
         extra: dict[str, object] = {"batch_id": batch_id}
@@ -52,7 +52,7 @@ class Delivery:
 
     def flush(self, batch_ids: Sequence[str]) -> None:
         """Print the texts that were kept back, each under its title if there are several."""
-        in_order = sorted(self._texts.items(), key=lambda it: (batch_ids.index(it[0][0]), it[0][1]))
+        in_order = sorted(self._texts.items(), key=lambda it: (batch_ids.index(it[0][0]), it[0]))
         for _, (name, text) in in_order:
             print(f"# {name}\n\n{text}" if len(in_order) > 1 else text.rstrip("\n"))
         sys.stdout.flush()
@@ -63,7 +63,8 @@ class Delivery:
         if self.json_lines:
             return {"transcript": as_json(await self.client.transcript(item.transcription_id))}
         text = await self.client.export(item.transcription_id, self.file_format)
-        self._texts[batch_id, item.index] = (name_of(item), text.decode())
+        place = batch_id, item.index, item.playlist.place
+        self._texts[place] = (name_of(item), text.decode())
         return {}
 
     async def _write(self, folder: TranscriptFolder, item: batch_pb2.BatchItem) -> str:

@@ -141,7 +141,11 @@ async def follow(
 
 def _summary(overview: Overview, folder: TranscriptFolder | None) -> str:
     place = f" The transcripts are in {folder.path}." if folder and overview.succeeded else ""
-    return f"{overview.succeeded} of {overview.total} videos succeeded.{place}"
+    cut = "".join(
+        f"\nOnly the first videos of {printable(url)}: there are more than a batch may have."
+        for url in overview.cut_playlists
+    )
+    return f"{overview.succeeded} of {overview.total} videos succeeded.{place}{cut}"
 
 
 def _naming_videos(error: InvalidRequest, videos: Sequence[batch_pb2.VideoSpec]) -> InvalidRequest:

@@ -28,6 +28,20 @@ class Overview:
         return sum(picture.batch.progress.total for picture in self.pictures.values())
 
     @property
+    def unresolved(self) -> int:
+        """Of ``total``, what may still turn out to be playlists of many."""
+        return sum(picture.batch.progress.unresolved for picture in self.pictures.values())
+
+    @property
+    def cut_playlists(self) -> list[str]:
+        """The addresses of playlists that had more videos than a batch may have."""
+        return [
+            item.playlist.url
+            for item in self.items
+            if any(warning.reason == "PLAYLIST_CUT" for warning in item.warnings)
+        ]
+
+    @property
     def ended(self) -> int:
         return sum(item.state in ENDED_ITEM_STATES for item in self.items)
 
@@ -57,7 +71,8 @@ class Overview:
             for picture in self.pictures.values()
             if picture.batch.HasField("estimated_end_time")
         ]
-        return max(0.0, max(ends) - time.time()) if ends else None
+        is_known = ends and not self.unresolved
+        return max(0.0, max(ends) - time.time()) if is_known else None
 
     def audio_seconds(self, item: batch_pb2.BatchItem) -> tuple[float, float | None]:
         """Return how much of an item's audio is done, and how long it is if that is known."""

@@ -104,7 +104,7 @@ class BarDisplay:
             self._whole = self._new_bar()
         self._progress.update(
             self._whole,
-            description=f"[bold]{f'{overview.ended} of {overview.total} videos':{_NAME_WIDTH}}[/]",
+            description=f"[bold]{_count(overview):{_NAME_WIDTH}}[/]",
             total=1.0,
             completed=overview.fraction,
             visible=True,
@@ -144,13 +144,15 @@ class LineDisplay:
             self._print(f"{state_of(item):13} {name_of(item)}{_why(item)}")
         if time.monotonic() >= self._next_summary:
             self._next_summary = time.monotonic() + _PLAIN_EVERY_SECONDS
-            self._print(
-                f"{overview.ended} of {overview.total} videos, {overview.fraction:.0%}"
-                f" {_speed(overview)}"
-            )
+            self._print(f"{_count(overview)}, {overview.fraction:.0%} {_speed(overview)}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _count(overview: Overview) -> str:
+    more = "+" if overview.unresolved else ""
+    return f"{overview.ended} of {overview.total}{more} videos"
 
 
 def _why(item: batch_pb2.BatchItem) -> str:

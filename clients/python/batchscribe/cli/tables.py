@@ -1,7 +1,15 @@
 """The tables of ``list``, ``get``, ``models`` and ``quota``, and the same as JSON."""
 
 from batchscribe.cli.delivery import as_json, print_json
-from batchscribe.cli.wording import clock, name_of, printable, state_of, state_of_batch, why_failed
+from batchscribe.cli.wording import (
+    clock,
+    name_of,
+    number_of,
+    printable,
+    state_of,
+    state_of_batch,
+    why_failed,
+)
 from batchscribe.client import Client
 from batchscribe.v1 import batch_pb2, batch_service_pb2
 from rich.console import Console
@@ -100,7 +108,7 @@ def _item_row(item: batch_pb2.BatchItem) -> tuple[str | Text, ...]:
     length = item.audio_duration.ToNanoseconds() / 1e9
     video = f"{name_of(item)}: {why_failed(item)}" if item.HasField("error") else name_of(item)
     return (
-        str(item.index),
+        number_of(item),
         state_of(item),
         clock(length) if length else "",
         item.transcription_id,
