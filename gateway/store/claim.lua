@@ -51,7 +51,11 @@ local function promote_due()
   local due = redis.call('ZRANGEBYSCORE', key('delayed'), '-inf', now, 'LIMIT', 0, 100)
   for _, member in ipairs(due) do
     local item = load_item(member)
-    requeue(load_batch(item.user, item.batch), item, 0)
+    if item then
+      requeue(load_batch(item.user, item.batch), item, 0)
+    else
+      redis.call('ZREM', key('delayed'), member)
+    end
   end
 end
 
@@ -68,8 +72,16 @@ local function serve(batch)
   redis.call('ZADD', key('runnable', batch.user), redis.call('INCR', key('turn')), batch.id)
 end
 
+-- The first ready item of a batch; nil if something else lies in its place, which is passed over.
 local function first_ready(batch)
-  return load_item(redis.call('ZRANGE', key('ready', batch.user, batch.id), 0, 0)[1])
+  local ready = key('ready', batch.user, batch.id)
+  local member = redis.call('ZRANGE', ready, 0, 0)[1]
+  local item = load_item(member)
+  if not item then
+    redis.call('ZREM', ready, member)
+    settle_queue(batch)
+  end
+  return item
 end
 
 local function put_off(batch, item, delay_ms)
@@ -94,6 +106,7 @@ end
 
 local function take_next(batch)
   local item = first_ready(batch)
+  if not item then return end
   local wait_ms = site_wait_ms(item)
   if wait_ms > 0 then
     put_off(batch, item, wait_ms)

@@ -21,6 +21,7 @@ end
 
 local function take_back(member)
   local item = load_item(member)
+  if not item then return redis.call('ZREM', key('leases'), member) end
   local batch = load_batch(item.user, item.batch)
   set(item, {lost = tonumber(item.lost) + 1})
   if item.cancel == '1' then

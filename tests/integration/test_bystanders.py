@@ -7,7 +7,7 @@ import grpc
 import pytest
 import redis.asyncio
 from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
-from batchscribe.v1.batch_pb2 import BatchState
+from batchscribe.v1.batch_pb2 import BatchOptions, BatchState
 from batchscribe.v1.batch_service_pb2 import WatchBatchRequest
 
 from gateway.store import connect, keys
@@ -19,6 +19,7 @@ from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded
 from tests.support import wait_until
 
 USER = "local"
+ONE_BY_ONE = BatchOptions(parallel=False)
 
 
 async def test_a_storm_of_cancels_crosses_no_replies(redis_url: str) -> None:
@@ -80,3 +81,39 @@ async def test_foreign_data_ends_in_a_status(redis_url: str) -> None:
     await client.aclose()
     assert caught.value.code() is grpc.StatusCode.INTERNAL
     assert reason_of(caught.value) == "INTERNAL"
+
+
+async def test_a_spoilt_item_holds_nobody_up(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Items that somebody else has overwritten are passed over, running or not; others go on."""
+    monkeypatch.setattr("gateway.store.batch_store.LEASE_MS", 500)
+    monkeypatch.setattr("gateway.dispatch.RENEW_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.dispatch.REAP_SECONDS", 0.1)
+    gate = asyncio.Event()
+
+    async def wait(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
+        await gate.wait()
+        return succeeded()
+
+    client: Any = redis.asyncio.Redis.from_url(redis_url)
+
+    async def is_forgotten() -> bool:
+        return bool(await client.zcard(keys.key("leases")) == 2)
+
+    async with (
+        running(ScriptedTranscriber(wait)) as transcriber,
+        running_gateway(redis_url, [transcriber.address]) as gateway,
+    ):
+        spoilt, sound = [await gateway.create(f"http://x/{n}") for n in range(2)]
+        serial = await gateway.create(*["http://x/2", "http://x/3"], options=ONE_BY_ONE)
+        await wait_until(lambda: len(transcriber.tasks) == 3)
+        for item in (spoilt.items[0], serial.items[1]):
+            await client.set(keys.key("item", USER, item.item_id), "not ours")
+        await wait_until(is_forgotten)
+        gate.set()
+        ended = [await gateway.ended(sound.batch_id)]
+        ended.append(await gateway.ended((await gateway.create("http://x/4")).batch_id))
+    await client.aclose()
+    assert {batch.state for batch in ended} == {BatchState.BATCH_STATE_SUCCEEDED}
+    assert {batch.items[0].attempt_count for batch in ended} == {1}

@@ -21,10 +21,16 @@ local function as_hash(flat)
   return hash
 end
 
+-- What is no hash was written by somebody else: what should be there is gone.
+local function load_hash(name)
+  local found = redis.pcall('HGETALL', name)
+  return found.err and {} or as_hash(found)
+end
+
 -- Redis hashes as tables with their key; numbers stay strings until they are used as numbers.
 local function load_batch(user, batch_id)
   local name = key('batch', user, batch_id)
-  local batch = as_hash(redis.call('HGETALL', name))
+  local batch = load_hash(name)
   if not batch.state then return nil end
   batch.key, batch.user, batch.id = name, user, batch_id
   return batch
@@ -33,7 +39,7 @@ end
 local function load_item(member)
   local user, item_id = member:match('^([^/]+)/(.+)$')
   local name = key('item', user, item_id)
-  local item = as_hash(redis.call('HGETALL', name))
+  local item = load_hash(name)
   if not item.state then return nil end
   item.key, item.user, item.id, item.member = name, user, item_id, member
   return item
