@@ -10,10 +10,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from starlette.exceptions import HTTPException
 
 from gateway.http import downloads, events, openapi, plan, problems, resources
+from gateway.http.body_limit import BodyLimit
 from gateway.http.calls import CALL_TIMEOUT_SECONDS, Channel
 from gateway.http.transcoding import UnreadableRequest
-
-MAX_BODY_BYTES = 1024 * 1024
 
 
 def create_app(channel: grpc.aio.Channel) -> FastAPI:
@@ -22,7 +21,6 @@ def create_app(channel: grpc.aio.Channel) -> FastAPI:
         title="Batchscribe",
         docs_url=None,
         redoc_url=None,
-        max_body_size=MAX_BODY_BYTES,
         responses=openapi.PROBLEMS,
     )
     app.state.channel = channel
@@ -30,6 +28,7 @@ def create_app(channel: grpc.aio.Channel) -> FastAPI:
         app.include_router(routes.router())
     app.add_api_route("/healthz", _health, methods=["GET"])
     openapi.describe(app, resources.messages())
+    app.add_middleware(BodyLimit)
     app.add_exception_handler(grpc.aio.AioRpcError, problems.of_rpc)
     app.add_exception_handler(UnreadableRequest, problems.of_request)
     app.add_exception_handler(RequestValidationError, problems.of_body)

@@ -64,26 +64,36 @@ async def _events(
         timeout=CALL_TIMEOUT_SECONDS,
     )
     watch = WatchBatchRequest(batch_id=batch_id, after_revision=max(after_revision, last_event_id))
-    return EventSourceResponse(_told(batches, watch, caller), send_timeout=_SEND_SECONDS, sep="\n")
+    return EventSourceResponse(_told(batches, watch, caller), send_timeout=_SEND_SECONDS)
 
 
 async def _told(
     batches: BatchServiceStub, watch: WatchBatchRequest, caller: Metadata
 ) -> AsyncIterator[ServerSentEvent]:
     yield ServerSentEvent(retry=_RECONNECT_MS)
-    call = batches.WatchBatch(watch, metadata=caller)
     try:
-        async for event in call:
+        async for event in _watched(batches, watch, caller):
             yield _event(event)
         yield ServerSentEvent("{}", event="end")
     except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.OUT_OF_RANGE and watch.after_revision:
-            # The store has lost what it had told: begin again with a snapshot.
-            fresh = WatchBatchRequest(batch_id=watch.batch_id)
-            async for told in _told(batches, fresh, caller):
-                yield told
-        elif error.code() in _FINAL:
-            yield ServerSentEvent(bytes(problems.of_call(error).body).decode(), event="problem")
+        if error.code() in _FINAL:
+            body = bytes(problems.of_call(error).body)
+            yield ServerSentEvent(body.decode(), event="problem")
+
+
+async def _watched(
+    batches: BatchServiceStub, watch: WatchBatchRequest, caller: Metadata
+) -> AsyncIterator[WatchBatchResponse]:
+    call = batches.WatchBatch(watch, metadata=caller)
+    try:
+        async for event in call:
+            yield event
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.OUT_OF_RANGE or not watch.after_revision:
+            raise
+        # The store has lost what it had told: begin again with a snapshot.
+        async for event in _watched(batches, WatchBatchRequest(batch_id=watch.batch_id), caller):
+            yield event
     finally:
         call.cancel()
 

@@ -186,6 +186,6 @@ def _callable(
 ) -> grpc.aio.UnaryUnaryMultiCallable[Message, Message]:
     return channel.unary_unary(
         f"/{call.containing_service.full_name}/{call.name}",
-        request_serializer=Message.SerializeToString,
+        request_serializer=GetMessageClass(call.input_type).SerializeToString,
         response_deserializer=GetMessageClass(call.output_type).FromString,
     )

@@ -19,6 +19,8 @@ from gateway.errors import Violation
 from gateway.http.schemas import Schema, components, of_object, short_names
 
 _MAX_VIOLATIONS = 100
+_SENTENCE_CHARS = 200  # It quotes what came.
+_REASONS = {"type": "WRONG_TYPE", "enum": "UNKNOWN_VALUE", "additionalProperties": "UNKNOWN_FIELD"}
 _INTEGER = re.compile(r"-?[0-9]{1,10}")
 _PLACE = re.compile(r" at \w+\.([\w.\[\]]+)")
 
@@ -90,4 +92,5 @@ def _value(text: str, field: FieldDescriptor | None) -> object:
 
 def _violation(error: ValidationError) -> Violation:
     place = error.json_path.removeprefix("$").removeprefix(".")
-    return Violation(place, str(error.validator).upper(), f"{error.message[:200]}.")
+    reason = _REASONS.get(str(error.validator), "WRONG_FORM")
+    return Violation(place, reason, f"{error.message[:_SENTENCE_CHARS]}.")
