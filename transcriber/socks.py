@@ -21,12 +21,14 @@ from python_socks.async_.asyncio import Proxy
 from servicekit.egress import Egress, Forbidden
 
 _USER = "fetch"
-_OPENING_SECONDS = 15.0  # For look-up and connecting; yt-dlp waits no longer.
+_GREETING_SECONDS = 5.0
+_DIAL_SECONDS = 12.0  # yt-dlp waits for the reply no longer than 15 s.
 
 _VERSION = 5
 _PASSWORD = 2
 _NO_METHOD = 0xFF
 _PASSWORD_VERSION = 1
+_RIGHT, _WRONG = 0, 1
 _CONNECT = 1
 _IPV4, _NAME, _IPV6 = 1, 3, 4
 _GRANTED, _NOT_ALLOWED, _UNREACHABLE, _UNKNOWN_COMMAND, _UNKNOWN_ADDRESS = 0, 2, 4, 7, 8
@@ -53,9 +55,11 @@ def through(proxy_url: str) -> Connect:
 
 
 class _Refusal(Exception):
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
+    """The child has to be told no; ``reply`` says why."""
+
+    def __init__(self, reply: bytes) -> None:
+        super().__init__(reply)
+        self.reply = reply
 
 
 class SocksServer:
@@ -83,15 +87,19 @@ class SocksServer:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(_OPENING_SECONDS):
+            async with asyncio.timeout(_GREETING_SECONDS):
                 await self._authenticate(reader, writer)
-                far_reader, far_writer = await self._open(reader, writer)
+                host, port = await _read_request(reader)
+            far_reader, far_writer = await self._dial(host, port)
+            writer.write(_reply(_GRANTED))
             try:
                 await _relay((reader, writer), (far_reader, far_writer))
             finally:
                 far_writer.close()
-        except (OSError, EOFError, _Refusal):
-            pass  # The child hung up, came without the secret, or was told why not.
+        except _Refusal as refusal:
+            writer.write(refusal.reply)
+        except (OSError, EOFError):
+            pass  # Whoever called has hung up, or said nothing.
         finally:
             writer.close()
 
@@ -101,39 +109,29 @@ class SocksServer:
         version, count = await reader.readexactly(2)
         methods = await reader.readexactly(count)
         if version != _VERSION or _PASSWORD not in methods:
-            writer.write(bytes((_VERSION, _NO_METHOD)))
-            raise _Refusal(_NO_METHOD)
+            raise _Refusal(bytes((_VERSION, _NO_METHOD)))
         writer.write(bytes((_VERSION, _PASSWORD)))
         await reader.readexactly(1)
         user, password = await _read_field(reader), await _read_field(reader)
-        is_right = hmac.compare_digest(user + password, self._credentials)
-        writer.write(bytes((_PASSWORD_VERSION, not is_right)))
-        if not is_right:
-            raise _Refusal(_NO_METHOD)
-
-    async def _open(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Streams:
-        try:
-            far = await self._dial(*await _read_request(reader))
-        except _Refusal as refusal:
-            writer.write(_reply(refusal.code))
-            raise
-        writer.write(_reply(_GRANTED))
-        return far
+        if not hmac.compare_digest(user + password, self._credentials):
+            raise _Refusal(bytes((_PASSWORD_VERSION, _WRONG)))
+        writer.write(bytes((_PASSWORD_VERSION, _RIGHT)))
 
     async def _dial(self, host: str, port: int) -> Streams:
         try:
-            return await self._egress.dial(host, port, self._connect)
+            async with asyncio.timeout(_DIAL_SECONDS):
+                return await self._egress.dial(host, port, self._connect)
         except Forbidden:
             log.warning("an address was refused to a video", host=host, port=port)
-            raise _Refusal(_NOT_ALLOWED) from None
+            raise _Refusal(_reply(_NOT_ALLOWED)) from None
         except OSError as error:
-            raise _Refusal(_UNREACHABLE) from error
+            raise _Refusal(_reply(_UNREACHABLE)) from error
 
 
 async def _read_request(reader: asyncio.StreamReader) -> tuple[str, int]:
     _, command, _, kind = await reader.readexactly(4)
     if command != _CONNECT:
-        raise _Refusal(_UNKNOWN_COMMAND)
+        raise _Refusal(_reply(_UNKNOWN_COMMAND))
     host = await _read_host(reader, kind)
     return host, int.from_bytes(await reader.readexactly(2))
 
@@ -146,7 +144,7 @@ async def _read_host(reader: asyncio.StreamReader, kind: int) -> str:
     if kind == _NAME:
         with suppress(UnicodeDecodeError):
             return (await _read_field(reader))[1:].decode("ascii")
-    raise _Refusal(_UNKNOWN_ADDRESS)
+    raise _Refusal(_reply(_UNKNOWN_ADDRESS))
 
 
 async def _read_field(reader: asyncio.StreamReader) -> bytes:
