@@ -70,7 +70,10 @@ def site_of(url: str) -> str:
     Empty for an address without a host. A guess from the lengths of its parts: one that is too
     wide only makes for a slower pace.
     """
-    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return ""
     labels = host.split(".")
     if ":" in host or labels[-1].isdigit():
         return host

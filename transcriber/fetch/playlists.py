@@ -4,6 +4,7 @@ None of the videos is looked at: each fails or succeeds later, by itself.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -55,9 +56,12 @@ def _address(entry: Info, around: Info) -> str | None:
     named = own_page if own_page not in (None, page) else entry.get("url")
     if not named:
         return None
-    # yt-dlp hides notes to itself in some addresses.
-    address = urljoin(page, str(unsmuggle_url(named)[0]))
-    return address if urlsplit(address).scheme in ("http", "https") else None
+    with suppress(ValueError):  # What a site gives as an address need not be one.
+        # yt-dlp hides notes to itself in some addresses.
+        address = urljoin(page, str(unsmuggle_url(named)[0]))
+        if urlsplit(address).scheme in ("http", "https"):
+            return address
+    return None
 
 
 def _entry(info: Info, url: str) -> contract.PlaylistEntry:
