@@ -1,5 +1,6 @@
 """Media made on the spot, and a server that hands it out well or badly."""
 
+import io
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 RATE = 16_000
 CONTAINERS = {"mp4": "aac", "mp3": "mp3", "webm": "libopus", "wav": "pcm_s16le"}
+_CODECS = {**CONTAINERS, "mpegts": "aac"}
 
 
 def tone(seconds: float, loudness: float = 0.3) -> NDArray[np.int16]:
@@ -35,7 +37,7 @@ def _encode(samples: NDArray[np.int16], container: str, path: Path) -> None:
     options = {"movflags": "faststart"} if container == "mp4" else {}
     with av.open(str(path), "w", format=container, options=options) as output:
         rate = 48_000 if container == "webm" else RATE
-        stream = output.add_stream(CONTAINERS[container], rate=rate, layout="mono")
+        stream = output.add_stream(_CODECS[container], rate=rate, layout="mono")
         assert isinstance(stream, av.AudioStream)
         frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate = RATE
@@ -53,14 +55,53 @@ def decode(path: Path) -> NDArray[np.int16]:
     return np.concatenate([frame.to_ndarray()[0] for frame in frames])
 
 
+def long_silence(seconds: float) -> bytes:
+    """Return a small media file of that much silence: one packet of 4 s, time and again."""
+    rate, samples = 8_000, 32_768
+    packet = _silent_packet(rate, samples)
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as output:
+        stream = output.add_stream("flac", rate=rate, layout="mono", options=_block_of(samples))
+        for number in range(int(seconds * rate / samples)):
+            copy = av.Packet(packet)
+            copy.stream = stream
+            copy.time_base = Fraction(1, rate)
+            copy.pts = copy.dts = number * samples
+            copy.duration = samples
+            output.mux(copy)
+    return file.getvalue()
+
+
+def _silent_packet(rate: int, samples: int) -> bytes:
+    encoder = av.AudioCodecContext.create("flac", "w")
+    encoder.options = _block_of(samples)
+    encoder.sample_rate = rate
+    encoder.format = "s16"
+    encoder.layout = "mono"
+    encoder.time_base = Fraction(1, rate)
+    silence = np.zeros((1, samples), np.int16)
+    frame = av.AudioFrame.from_ndarray(silence, format="s16", layout="mono")
+    frame.sample_rate = rate
+    frame.pts = 0
+    return bytes(encoder.encode(frame)[0])
+
+
+def _block_of(samples: int) -> dict[str, str]:
+    return {"frame_size": str(samples)}
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What the server says at one path. ``drip`` sends a byte now and then, for ever."""
+    """What the server says at one path.
+
+    ``drip`` sends a byte now and then, ``flood`` as many as it can; both for ever.
+    """
 
     body: bytes = b""
     content_type: str = "video/mp4"
     status: int = 200
     drip: bool = False
+    flood: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -124,8 +165,9 @@ class _Answering(BaseHTTPRequestHandler):
         media = self.server.media
         media.asked.append(self.path)
         answer = media.answers.get(self.path, Answer(b"nothing", "text/plain", 404))
-        length = 10_000_000 if answer.drip else len(answer.body)
-        headers = {"Content-Type": answer.content_type, "Content-Length": str(length)}
+        headers = {"Content-Type": answer.content_type}
+        if not answer.flood:
+            headers["Content-Length"] = str(10_000_000 if answer.drip else len(answer.body))
         self.send_response(answer.status)
         for name, value in (headers | dict(answer.headers)).items():
             self.send_header(name, value)
@@ -133,6 +175,8 @@ class _Answering(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
         while answer.drip and not media.closing.wait(0.1):
             self.wfile.write(b"\0")
+        while answer.flood and not media.closing.is_set():
+            self.wfile.write(bytes(65536))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass

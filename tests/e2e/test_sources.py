@@ -79,6 +79,29 @@ async def test_a_page_with_several_videos_is_a_list(
     ]
 
 
+async def test_segments_become_one_recording(transcriber: Transcriber, media: MediaServer) -> None:
+    """A stream in segments, as most sites serve it, is put together without ffmpeg."""
+    for name in ("one.ts", "two.ts"):
+        media.serve(name, Answer(encode(tone(3), "mpegts"), "video/mp2t"))
+    playlist = (
+        "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\none.ts\n"
+        "#EXT-X-DISCONTINUITY\n#EXTINF:3,\ntwo.ts\n#EXT-X-ENDLIST\n"
+    )
+    url = media.serve("talk.m3u8", Answer(playlist.encode(), "application/vnd.apple.mpegurl"))
+    transcript = (await transcriber.transcribe(url, "segments")).transcript
+    assert transcript.duration.ToMilliseconds() == pytest.approx(6000, abs=300)
+
+
+@pytest.mark.parametrize("name", ["talk.mp4", "talk.jpg", "talk.m3u"])
+async def test_a_wrong_extension_does_not_matter(
+    transcriber: Transcriber, media: MediaServer, name: str
+) -> None:
+    """A file is what its bytes say."""
+    url = media.serve(name, Answer(encode(tone(2), "wav"), "audio/wav"))
+    answer = await transcriber.transcribe(url, name)
+    assert answer.transcript.source.media_format == "wav/pcm_s16le"
+
+
 async def test_one_video_is_no_list(transcriber: Transcriber, media: MediaServer) -> None:
     """An address of one video is answered as such."""
     url = media.serve("single.mp4", Answer(encode(tone(1))))

@@ -1,6 +1,7 @@
 """A real transcriber, the real model and real HTTP: what becomes of a task."""
 
 import asyncio
+import gzip
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -115,6 +116,8 @@ async def test_silence_is_an_empty_transcript(transcriber: Transcriber, media: M
 
 
 SPOKEN = encode(tone(6))
+# A page of 80 MB in 80 kB.
+BOMB = gzip.compress(b"<!doctype html>" + b" " * 80_000_000)
 ODD = {
     "missing": (Answer(b"no", "text/plain", 404), "SOURCE_NOT_FOUND"),
     "gone": (Answer(b"no", "text/plain", 410), "SOURCE_REMOVED"),
@@ -133,6 +136,11 @@ ODD = {
         "SOURCE_FETCH_FAILED",
     ),
     "huge.mp4": (Answer(bytes(4_000_001)), "MEDIA_TOO_LARGE"),
+    "flood.mp4": (Answer(flood=True), "MEDIA_TOO_LARGE"),
+    "bomb": (
+        Answer(BOMB, "text/html", headers={"Content-Encoding": "gzip"}),
+        "MEDIA_TOO_LARGE",
+    ),
     "local.m3u8": (
         Answer(b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", "audio/mpegurl"),
         "SOURCE_UNAVAILABLE",

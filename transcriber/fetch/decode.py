@@ -4,10 +4,11 @@ A bad packet costs its own sound and no more: it is counted, and its place is fi
 so that all later times stay right. A file can open no other file and no address.
 """
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import av
 from av.audio.stream import AudioStream
@@ -25,7 +26,10 @@ _MICROSECONDS = 1_000_000
 # A file that lacks more than both of these is cut; less is damage or rounding.
 _SMALL_LOSS = 0.05
 _SMALL_LOSS_SECONDS = 1.0
-_MOST_BREAKS = 100
+_MOST_BREAKS = 100  # Of a damaged container, after which the rest is given up.
+_ORDERS: Mapping[bytes, Literal["little", "big"]] = {b"RIFF": "little", b"FORM": "big"}
+# What is written for a length that is not known yet is not far below the largest number.
+_UNKNOWN_BYTES = 0x7FFF0000
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class MediaFile:
         """Raises VideoFailure UNSUPPORTED_MEDIA, MEDIA_TRUNCATED or NO_AUDIO."""
         self._file = path.open("rb")
         try:
+            self._promised = _promised_share(self._file)
             self._container = _open(self._file)
             self._stream = _audio_stream(self._container)
         except BaseException:
@@ -111,8 +116,8 @@ class MediaFile:
     def _declared_seconds(self) -> float:
         stream = self._stream
         if stream.duration is not None and stream.time_base is not None:
-            return float(stream.duration * stream.time_base)
-        return (self._container.duration or 0) / _MICROSECONDS
+            return float(stream.duration * stream.time_base) * self._promised
+        return (self._container.duration or 0) / _MICROSECONDS * self._promised
 
     def _missing_seconds(self, part: Part, reached_seconds: float) -> float:
         declared = min(self._declared_seconds(), part.end_seconds)
@@ -124,6 +129,21 @@ class MediaFile:
                 reached_seconds=round(reached_seconds, 1),
             )
         return max(0.0, missing)
+
+
+def _promised_share(file: BinaryIO) -> float:
+    """Return by how much a WAV, AVI or AIFF file would be longer if it were whole.
+
+    FFmpeg takes the length of such a file from its size, so that one cut short looks whole to it.
+    """
+    head = file.read(8)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    order = _ORDERS.get(head[:4])
+    if order is None:
+        return 1.0
+    promised = int.from_bytes(head[4:], order) + len(head)
+    return promised / size if size < promised < _UNKNOWN_BYTES else 1.0
 
 
 def _open(file: BinaryIO) -> InputContainer:

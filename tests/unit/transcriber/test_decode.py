@@ -1,18 +1,27 @@
 """Media files in every state of health."""
 
 import io
+import random
+import resource
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from tests.media import CONTAINERS, RATE, encode, tone
+from tests.media import CONTAINERS, RATE, encode, long_silence, tone
 from transcriber.clips import Part
-from transcriber.failures import VideoFailure
+from transcriber.failures import VideoFailure, classify
 from transcriber.fetch.decode import Decoded, MediaFile
 
 _WHOLE = Part()
+_UNREADABLE = {
+    "UNSUPPORTED_MEDIA",
+    "MEDIA_TRUNCATED",
+    "MEDIA_EMPTY",
+    "MEDIA_TOO_LONG",
+    "NO_AUDIO",
+}
 
 
 def _decode(directory: Path, media: bytes, max_seconds: float = 60, part: Part = _WHOLE) -> Decoded:
@@ -20,6 +29,18 @@ def _decode(directory: Path, media: bytes, max_seconds: float = 60, part: Part =
     path.write_bytes(media)
     with MediaFile(path) as file:
         return file.decode(directory / "samples", part, max_seconds, lambda: None)
+
+
+def _outcome(directory: Path, media: bytes) -> Decoded | str:
+    """Return what was decoded, or the reason why nothing was."""
+    try:
+        return _decode(directory, media)
+    except (VideoFailure, av.FFmpegError) as failure:
+        return classify(failure).reason
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _samples(directory: Path) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
@@ -36,7 +57,7 @@ def test_containers_are_decoded(tmp_path: Path, container: str) -> None:
     assert np.abs(_samples(tmp_path)).max() > 5000
 
 
-@pytest.mark.parametrize("container", ["mp4", "mp3", "webm"])
+@pytest.mark.parametrize("container", CONTAINERS)
 def test_a_file_cut_short_is_truncated(tmp_path: Path, container: str) -> None:
     """A file whose second half is missing is refused, not half transcribed."""
     media = encode(tone(10), container)
@@ -76,6 +97,14 @@ def test_a_picture_without_sound_has_no_audio(tmp_path: Path) -> None:
         _decode(tmp_path, file.getvalue())
 
 
+@pytest.mark.parametrize("length", [0, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_recorders_guess_is_no_length(tmp_path: Path, length: int) -> None:
+    """A WAV file that was written to a pipe cannot know its length; it is not truncated."""
+    media = bytearray(encode(tone(2), "wav"))
+    media[4:8] = length.to_bytes(4, "little")
+    assert _decode(tmp_path, bytes(media)).duration_seconds == 2
+
+
 def test_long_audio_is_refused(tmp_path: Path) -> None:
     """The limit holds for what is decoded, whatever is declared."""
     with pytest.raises(VideoFailure, match="MEDIA_TOO_LONG"):
@@ -92,6 +121,51 @@ def test_bad_packets_cost_only_themselves(tmp_path: Path) -> None:
     assert decoded.duration_seconds == pytest.approx(12, abs=0.3)
     loud = np.flatnonzero(np.abs(_samples(tmp_path)) > 5000) / RATE
     assert loud[loud > 6].min() == pytest.approx(8, abs=0.2)
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_a_cut_anywhere_is_noticed(tmp_path: Path, container: str) -> None:
+    """Wherever a file ends too early, it is refused or what is missing is counted."""
+    media = encode(tone(6), container)
+    for kept in range(0, len(media), len(media) // 25):
+        outcome = _outcome(tmp_path, media[:kept])
+        if isinstance(outcome, Decoded):
+            assert outcome.duration_seconds + outcome.missing_seconds > 5.9
+        else:
+            assert outcome in _UNREADABLE
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_flipped_bits_are_survived(tmp_path: Path, container: str) -> None:
+    """Damage anywhere ends in sound or in a reason of the media's own."""
+    media = encode(tone(3), container)
+    for seed in range(40):
+        chance = random.Random(seed)
+        damaged = bytearray(media)
+        for _ in range(chance.choice([1, 5, 50, 500])):
+            damaged[chance.randrange(len(media))] ^= 1 << chance.randrange(8)
+        outcome = _outcome(tmp_path, bytes(damaged))
+        assert isinstance(outcome, Decoded) or outcome in _UNREADABLE
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_a_hundredth_of_a_second_is_audio(tmp_path: Path, container: str) -> None:
+    """The shortest sound is decoded like any other."""
+    decoded = _decode(tmp_path, encode(tone(0.01), container))
+    assert 0.01 <= decoded.duration_seconds < 0.2
+
+
+def test_twelve_hours_of_silence_in_a_megabyte(tmp_path: Path) -> None:
+    """What unpacks to more than a gigabyte takes disk up to the limit, and hardly any memory."""
+    media = long_silence(12 * 3600)
+    before = _peak_bytes()
+    decoded = _decode(tmp_path, media, max_seconds=12 * 3600)
+    with pytest.raises(VideoFailure, match="MEDIA_TOO_LONG"):
+        _decode(tmp_path, media, max_seconds=60)
+    assert len(media) < 1_000_000
+    assert decoded.duration_seconds * RATE * 2 > 10**9
+    assert _peak_bytes() - before < 100_000_000
+    (tmp_path / "samples").unlink()
 
 
 def test_decoding_stops_when_asked(tmp_path: Path) -> None:
