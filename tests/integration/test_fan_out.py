@@ -305,3 +305,43 @@ async def test_an_idle_gateway_leaves_claims_to_its_poll(valkey: Valkey) -> None
             await wait_until(lambda told=told: transcriber.statuses > told)
         polls = (time.monotonic() - begun) / POLL_SECONDS
     assert proxy.seen["claim"] - claims <= 2 * polls + 5
+
+
+def ten_hours() -> TranscribeResponse:
+    """A segment of twelve words every five seconds."""
+    answer = succeeded(36_000)
+    del answer.transcript.segments[:]
+    for index in range(7_200):
+        segment = answer.transcript.segments.add(index=index, text="All of these twelve " * 3)
+        for place in range(12):
+            word = segment.words.add(word=" twelve", probability=0.5)
+            word.start_offset.FromMilliseconds(index * 5_000 + place * 400)
+            word.end_offset.FromMilliseconds(index * 5_000 + place * 400 + 400)
+    return answer
+
+
+async def test_a_transcript_of_ten_hours_arrives_whole(redis_url: str) -> None:
+    """With a time for every word it passes each hop, in pages that a default client takes."""
+    answer = ten_hours()
+
+    async def speak(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
+        return answer
+
+    async with (
+        running(ScriptedTranscriber(speak)) as transcriber,
+        running_gateway(redis_url, [transcriber.address]) as gateway,
+    ):
+        batch = await gateway.create(*urls(1))
+        (item,) = (await gateway.ended(batch.batch_id)).items
+        words, token = 0, ""
+        while True:
+            request = GetTranscriptRequest(
+                transcription_id=item.transcription_id, page_size=2000, page_token=token
+            )
+            page = await gateway.stub.GetTranscript(request, metadata=METADATA)
+            words += sum(len(segment.words) for segment in page.transcript.segments)
+            token = page.next_page_token
+            if not token:
+                break
+    assert answer.ByteSize() > 3 * 1024 * 1024
+    assert words == 7_200 * 12

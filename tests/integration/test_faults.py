@@ -22,6 +22,7 @@ from batchscribe.v1.batch_pb2 import (
     ItemError,
     ItemState,
 )
+from batchscribe.v1.batch_service_pb2 import ListBatchesRequest
 from batchscribe.v1.webhook_service_pb2 import DeliveryState
 from redis.asyncio import Redis
 
@@ -40,11 +41,12 @@ from gateway.store import (
     SendResult,
     connect,
     keys,
+    scripts,
 )
 from gateway.store.scripts import NAMES
 from servicekit.status import reason_of
 from tests.redis_proxy import Harm, RedisProxy, proxied
-from tests.running_gateway import RunningGateway, running_gateway
+from tests.running_gateway import METADATA, RunningGateway, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded
 from tests.support import wait_until
 from tests.valkey import Valkey
@@ -53,6 +55,7 @@ USER, BY, TIER = "ann", "root", "standard"
 BOOT = "boot-1"
 FAILED, SUCCEEDED = ItemState.ITEM_STATE_FAILED, ItemState.ITEM_STATE_SUCCEEDED
 HOUR_MS = 3_600_000
+UUID = "0f9d5a52-0d4c-4b0e-9f60-5b9be8a8d1a1"
 
 # Keys that hold no state: what woke whom, when somebody looked, and answers kept for repeats.
 STATELESS = re.compile(r"\{bs\}:(wake|reaped|turn|op:.*)")
@@ -263,6 +266,32 @@ async def test_frozen_redis_costs_no_work(valkey: Valkey, monkeypatch: pytest.Mo
     assert [item.state for item in ended.items] == [SUCCEEDED, SUCCEEDED]
     assert [item.attempt_count for item in ended.items] == [1, 1]
     assert set(transcriber.seen.values()) == {1}
+
+
+async def load_script(url: str, name: str) -> None:
+    client: Any = redis.asyncio.Redis.from_url(url)
+    await client.script_load(scripts.source(name))
+    await client.aclose()
+
+
+async def test_a_create_that_runs_out_of_time_leaves_all_or_nothing(valkey: Valkey) -> None:
+    """The caller does not know; the same request_id leads to the one batch, with all its videos."""
+    valkey.flush()
+    urls = [f"http://x/{index}" for index in range(10)]
+    async with proxied(valkey.path) as proxy, running_gateway(proxy.url) as gateway:
+        # Whoever has left sends no script that Redis lacks.
+        await load_script(valkey.url, "create")
+        proxy.harm("create", Harm.FREEZE)
+        create = asyncio.create_task(gateway.create(*urls, request_id=UUID))
+        await proxy.holding.wait()
+        create.cancel()
+        await asyncio.wait({create})
+        proxy.thaw()
+        await asyncio.wait_for(proxy.harmed.wait(), 5)
+        batch = await gateway.create(*urls, request_id=UUID)
+        listed = await gateway.stub.ListBatches(ListBatchesRequest(), metadata=METADATA)
+    assert len(batch.items) == 10
+    assert [found.batch_id for found in listed.batches] == [batch.batch_id]
 
 
 async def has_ended(gateway: RunningGateway, batch_id: str) -> Batch | None:
