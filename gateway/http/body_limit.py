@@ -25,8 +25,9 @@ class BodyLimit:
             return
         announced = Request(scope).headers.get("content-length", "0")
         if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
-            refusal = await problems.of_http(Request(scope), _too_large())
-            await refusal(scope, receive, send)
+            too_large = _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            answer = await problems.of_http(Request(scope), too_large)
+            await answer(scope, receive, send)
             return
         await self._app(scope, _Body(receive).receive, send)
 
@@ -48,13 +49,14 @@ class _Body:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError:
-            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT) from None
+            raise _refused(HTTPStatus.REQUEST_TIMEOUT) from None
         self._has_ended = not message.get("more_body", False)
         self._left_bytes -= len(message.get("body", b""))
         if self._left_bytes < 0:
-            raise _too_large()
+            raise _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         return message
 
 
-def _too_large() -> HTTPException:
-    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+def _refused(status: HTTPStatus) -> HTTPException:
+    # Nothing else can come on a connection whose body has not ended.
+    return HTTPException(status, headers={"Connection": "close"})

@@ -1,5 +1,6 @@
 """The REST routes over a real socket, in front of a gRPC server whose answers are scripted."""
 
+import asyncio
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator
@@ -293,8 +294,23 @@ async def test_large_bodies_are_refused(http: httpx2.AsyncClient, gateway: Scrip
 
     announced = await http.post(ROUTE, content=b" " * (1024 * 1024 + 1))
     streamed = await http.post(ROUTE, content=chunks())
-    assert (announced.status_code, streamed.status_code) == (413, 413)
+    for response in (announced, streamed):
+        problem(response, 413, "REQUEST_ENTITY_TOO_LARGE")
     assert not gateway.requests
+
+
+async def test_slow_bodies_are_refused(
+    http: httpx2.AsyncClient, gateway: ScriptedGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who does not finish a body in time gets 408, and holds nothing up any more."""
+    monkeypatch.setattr("gateway.http.body_limit.BODY_SECONDS", 0.1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", http.base_url.port)
+    writer.write(f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode())
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    assert b" 408 " in answer
+    assert b"application/problem+json" in answer
+    assert not [one for one in gateway.requests if isinstance(one, CreateBatchRequest)]
 
 
 @pytest.mark.parametrize(
