@@ -1,11 +1,10 @@
-"""One child process from its start to its end, and the jobs that it has meanwhile.
+"""One child process from its start to its end.
 
-A job ends with the child's own word or with the process. A process ends by itself, or because a
-job in it hangs, does not stop when it should, or because it takes too much memory.
+It ends by itself, or because a job in it hangs, does not stop when it should, or because it takes
+too much memory; its jobs fail then.
 """
 
 import asyncio
-import itertools
 import os
 import signal
 import socket
@@ -13,54 +12,20 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 import structlog
 from batchscribe.transcriber.v1 import child_pb2
-from batchscribe.v1 import batch_pb2
 from google.protobuf.message import DecodeError
 
 from transcriber import frames
+from transcriber.job_table import ChildDied, Ending, Job, JobTable, Listener
 
 _LOOK_SECONDS = 0.5
 _START_SECONDS = 120.0  # Cold disks read slowly.
-_ENDS = ("fetched", "loaded", "transcribed", "resolved", "error", "stopped")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 log = structlog.get_logger()
-
-Listener = Callable[[child_pb2.ChildReply], None]
-
-
-class Ending(Enum):
-    """Why a process has ended."""
-
-    CRASHED = "crashed"
-    HUNG = "hung"
-    TOO_LARGE = "too large"
-    # None of the jobs in it is to blame.
-    REPLACED = "replaced"
-
-
-class ChildDied(Exception):
-    """The process ended while it had the job."""
-
-    def __init__(self, ending: Ending) -> None:
-        super().__init__(ending.value)
-        self.ending = ending
-
-
-class JobHung(Exception):
-    """The job said nothing for too long and was stopped."""
-
-
-class JobFailed(Exception):
-    """The child says that the job cannot be done."""
-
-    def __init__(self, error: batch_pb2.ItemError) -> None:
-        super().__init__(f"{error.reason}: {error.message}")
-        self.error = error
 
 
 @dataclass(frozen=True)
@@ -94,16 +59,6 @@ class Limits:
     growth_bytes: int
 
 
-@dataclass
-class _Job:
-    on_news: Listener
-    ended: "asyncio.Future[child_pb2.ChildReply]"
-    since: float  # When it was last heard of, or else asked to stop.
-    quiet_until: float = 0.0
-    stopping: bool = False
-    hung: bool = False
-
-
 class ChildProcess:
     """One process. Not for use from several event loops."""
 
@@ -114,14 +69,13 @@ class ChildProcess:
         self._program = program
         self._limits = limits
         self._on_state = on_state
-        self._loop = asyncio.get_running_loop()
-        self._set_up: asyncio.Future[None] = self._loop.create_future()
-        self._numbers = itertools.count(1)
-        self._jobs: dict[int, _Job] = {}
-        self._jobs_done = 0
-        self._warm_bytes: int | None = None
-        self._retiring = False
+        loop = asyncio.get_running_loop()
+        self._jobs = JobTable(limits.silence_seconds, limits.grace_seconds, loop.time)
+        self._set_up: asyncio.Future[None] = loop.create_future()
+        self._gone = asyncio.Event()
         self._ending: Ending | None = None
+        self._retiring = False
+        self._warm_bytes: int | None = None
         self._pid = 0
         self._writer: asyncio.StreamWriter | None = None
 
@@ -133,11 +87,15 @@ class ChildProcess:
             log.error("child is of no use", module=self._program.module, error=str(error))
         finally:
             self._ending = self._ending or Ending.CRASHED
-            self._fail_jobs(self._ending)
+            if not self._set_up.done():
+                self._set_up.set_exception(ChildDied(self._ending))
+                self._set_up.exception()  # It may be that nobody waits.
+            self._jobs.fail(self._ending)
+            self._gone.set()
             self.over.set()
 
     async def warm_up(self) -> None:
-        """Return when the process is ready for jobs. Raises JobFailed, ChildDied."""
+        """Return when the process is ready for jobs. Raises JobFailed, JobHung, ChildDied."""
         try:
             async with asyncio.timeout(_START_SECONDS):
                 await asyncio.shield(self._set_up)
@@ -145,7 +103,9 @@ class ChildProcess:
             raise ChildDied(Ending.HUNG) from None
         for request in self._program.warm_up:
             await self.run(request, lambda news: None)
-        self._jobs_done = 0
+        if self._ending is not None:
+            raise ChildDied(self._ending)
+        self._jobs.ended = 0
         self._warm_bytes = _resident_bytes(self._pid)
 
     async def run(self, request: child_pb2.ChildRequest, on_news: Listener) -> child_pb2.ChildReply:
@@ -155,19 +115,20 @@ class ChildProcess:
         JobHung, ChildDied.
         """
         if self._ending is not None:
+            await self._gone.wait()
             raise ChildDied(Ending.REPLACED)
-        job_id = next(self._numbers)
-        job = _Job(on_news, self._loop.create_future(), self._loop.time())
-        self._jobs[job_id] = job
-        numbered = child_pb2.ChildRequest(job_id=job_id)
+        job = self._jobs.add(on_news)
+        numbered = child_pb2.ChildRequest(job_id=job.number)
         numbered.MergeFrom(request)
         self._send(numbered)
         try:
             return await asyncio.shield(job.ended)
         except asyncio.CancelledError:
-            self._stop(job_id, job)
+            self._stop(job)
             await asyncio.wait([job.ended])
             raise
+        finally:
+            self._leave_if_idle()
 
     def retire(self) -> None:
         """End the process as soon as it has no jobs; it must get no more of them."""
@@ -191,17 +152,6 @@ class ChildProcess:
             if self._writer is None:
                 ours.close()
 
-    async def _live_with(self, process: asyncio.subprocess.Process, ours: socket.socket) -> None:
-        watching = asyncio.create_task(self._watch())
-        try:
-            await self._listen(ours)
-        finally:
-            watching.cancel()
-            await _kill(process)
-        say = log.info if self._ending is Ending.REPLACED else log.warning
-        why = (self._ending or Ending.CRASHED).value
-        say("child ended", module=self._program.module, why=why, exit_status=process.returncode)
-
     async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -217,6 +167,17 @@ class ChildProcess:
         self._pid = process.pid
         return process
 
+    async def _live_with(self, process: asyncio.subprocess.Process, ours: socket.socket) -> None:
+        watching = asyncio.create_task(self._watch())
+        try:
+            await self._listen(ours)
+        finally:
+            watching.cancel()
+            await _kill(process)
+        say = log.info if self._ending is Ending.REPLACED else log.warning
+        why = (self._ending or Ending.CRASHED).value
+        say("child ended", module=self._program.module, why=why, exit_status=process.returncode)
+
     async def _listen(self, ours: socket.socket) -> None:
         async with self._program.set_up(ours) as setup:
             reader, self._writer = await asyncio.open_unix_connection(sock=ours)
@@ -228,52 +189,22 @@ class ChildProcess:
                 self._writer.close()
 
     def _take(self, reply: child_pb2.ChildReply) -> None:
-        kind = reply.WhichOneof("kind")
-        if kind == "state":
-            self.state = reply.state
-            if not self._set_up.done():
-                self._set_up.set_result(None)
-            self._on_state()
-        # What ended as it was to be stopped may still be told to have stopped.
-        elif (job := self._jobs.get(reply.job_id)) is None:
+        if not reply.HasField("state"):
+            self._jobs.hear(reply)
             return
-        elif kind in _ENDS:
-            self._finish(reply.job_id, reply)
-        elif not job.stopping:
-            job.since = self._loop.time()
-            job.quiet_until = job.since + reply.beat.quiet_seconds
-            if kind != "beat":
-                job.on_news(reply)
+        self.state = reply.state
+        if not self._set_up.done():
+            self._set_up.set_result(None)
+        self._on_state()
 
     def _send(self, request: child_pb2.ChildRequest) -> None:
         # Nobody drains: the messages are small, and as many as there are slots.
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(frames.pack(request))
 
-    def _stop(self, job_id: int, job: _Job) -> None:
-        if not job.stopping and not job.ended.done():
-            job.stopping = True
-            job.since = self._loop.time()
-            self._send(child_pb2.ChildRequest(job_id=job_id, cancel=child_pb2.CancelJob()))
-
-    def _finish(self, job_id: int, reply: child_pb2.ChildReply) -> None:
-        job = self._jobs.pop(job_id)
-        self._jobs_done += 1
-        if job.hung:
-            job.ended.set_exception(JobHung())
-        elif reply.HasField("error"):
-            job.ended.set_exception(JobFailed(reply.error))
-        else:
-            job.ended.set_result(reply)
-        self._leave_if_idle()
-
-    def _fail_jobs(self, ending: Ending) -> None:
-        if not self._set_up.done():
-            self._set_up.set_exception(ChildDied(ending))
-            self._set_up.exception()  # It may be that nobody waits.
-        for job in self._jobs.values():
-            job.ended.set_exception(JobHung() if job.hung else ChildDied(ending))
-        self._jobs.clear()
+    def _stop(self, job: Job, *, hung: bool = False) -> None:
+        if self._jobs.stop(job, hung=hung):
+            self._send(child_pb2.ChildRequest(job_id=job.number, cancel=child_pb2.CancelJob()))
 
     def _leave_if_idle(self) -> None:
         if self._retiring and not self._jobs:
@@ -282,29 +213,23 @@ class ChildProcess:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            now = self._loop.time()
-            for job_id, job in list(self._jobs.items()):
-                if now > max(job.quiet_until, job.since + self._patience_seconds(job)):
-                    self._lose_patience(job_id, job)
+            for job in self._jobs.overdue():
+                self._lose_patience(job)
             if self._warm_bytes is not None:
                 self._weigh(_resident_bytes(self._pid) - self._warm_bytes)
 
-    def _patience_seconds(self, job: _Job) -> float:
-        return self._limits.grace_seconds if job.stopping else self._limits.silence_seconds
-
-    def _lose_patience(self, job_id: int, job: _Job) -> None:
+    def _lose_patience(self, job: Job) -> None:
         if job.stopping:
             self.end(Ending.REPLACED)
         elif self._limits.shares_work:
             self.end(Ending.HUNG)
         else:
-            job.hung = True
-            self._stop(job_id, job)
+            self._stop(job, hung=True)
 
     def _weigh(self, grown_bytes: int) -> None:
         if grown_bytes > 2 * self._limits.growth_bytes:
             self.end(Ending.TOO_LARGE)
-        elif grown_bytes > self._limits.growth_bytes or self._jobs_done >= self._limits.jobs:
+        elif grown_bytes > self._limits.growth_bytes or self._jobs.ended >= self._limits.jobs:
             self.over.set()
 
 

@@ -10,16 +10,8 @@ from collections.abc import Callable
 import structlog
 from batchscribe.transcriber.v1 import child_pb2
 
-from transcriber.child_process import (
-    ChildDied,
-    ChildProcess,
-    Ending,
-    JobFailed,
-    JobHung,
-    Limits,
-    Listener,
-    Program,
-)
+from transcriber.child_process import ChildProcess, Limits, Program
+from transcriber.job_table import ChildDied, Ending, JobFailed, JobHung, Listener
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0

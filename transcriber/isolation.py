@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 
 from batchscribe.transcriber.v1 import child_pb2
 
-from transcriber.child_process import ChildDied, Ending, Listener
 from transcriber.children import Child
+from transcriber.job_table import ChildDied, Ending, Listener
 
 SHARED_TRIES = 2
 

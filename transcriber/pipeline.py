@@ -11,10 +11,10 @@ from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
 from batchscribe.v1 import batch_pb2, transcript_pb2
 
 from transcriber import failures
-from transcriber.child_process import ChildDied, Ending, JobFailed, JobHung, Listener
 from transcriber.children import Child, ChildUnavailable
 from transcriber.clips import put_into_place
 from transcriber.isolation import IsolatedChild
+from transcriber.job_table import ChildDied, Ending, JobFailed, JobHung, Listener
 from transcriber.pacing import SitePacing
 from transcriber.runner import Report
 from transcriber.scratch import Scratch

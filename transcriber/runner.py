@@ -16,6 +16,7 @@ from transcriber.watchers import Watchers
 log = structlog.get_logger()
 
 _SWEEP_SECONDS = 1.0
+_STOP_SECONDS = 2.0
 
 Report = Callable[[contract.TaskStatus], None]
 Work = Callable[[contract.TranscribeRequest, Report], Awaitable[contract.TranscribeResponse]]
@@ -91,7 +92,9 @@ class TaskRunner:
         for task_id in list(self._works):
             self._stop(task_id)
             self._refuse(task_id, Draining())
-        await asyncio.gather(*left, return_exceptions=True)
+        if left:
+            # Their children end soon, and with these whatever does not stop.
+            await asyncio.wait(left, timeout=_STOP_SECONDS)
 
     async def _run(self, request: contract.TranscribeRequest, task: Task) -> None:
         try:

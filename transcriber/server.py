@@ -14,8 +14,8 @@ from batchscribe.transcriber.v1 import transcriber_service_pb2_grpc as contract_
 from servicekit import reflection, serve, tasks, tls
 from servicekit.egress import Egress
 from transcriber import programs
-from transcriber.child_process import JobFailed
 from transcriber.children import Child, ChildUnavailable
+from transcriber.job_table import JobFailed
 from transcriber.pacing import Pace, SitePacing
 from transcriber.pipeline import Pipeline, Terms
 from transcriber.resolver import SourceResolver

@@ -92,7 +92,7 @@ class Settings(ServiceSettings):
         600, gt=0, description="A child process that shows no sign of life so long hangs."
     )
     cancel_grace_seconds: float = Field(
-        20, ge=0, description="Time for a cancelled video to stop before its child is killed."
+        60, ge=0, description="Time for a cancelled video to stop before its child is killed."
     )
     recycle_videos: int = Field(
         1000, ge=1, description="A child process is replaced after so many videos."

@@ -10,16 +10,10 @@ from batchscribe.transcriber.v1 import child_pb2
 
 from tests.scripted_child import BABBLE, BEAT, CRASH, DONE, GROW, GROWN_BYTES, HANG, PATIENCE, STALL
 from tests.support import wait_until
-from transcriber.child_process import (
-    ChildDied,
-    Ending,
-    JobFailed,
-    JobHung,
-    Limits,
-    Program,
-)
+from transcriber.child_process import Limits, Program
 from transcriber.children import Child, ChildUnavailable
 from transcriber.isolation import IsolatedChild
+from transcriber.job_table import ChildDied, Ending, JobFailed, JobHung
 
 LONG_SECONDS = 60.0
 SHORT_SECONDS = 0.2
@@ -141,6 +135,16 @@ async def test_a_job_that_does_not_let_go_costs_its_neighbours_no_blame() -> Non
             await hung.begun()
             await hung.stop()
             await neighbour.gets_on()
+
+
+async def test_a_job_that_comes_too_late_runs_in_the_next_process() -> None:
+    """A process that is about to end takes no job, and nobody is to blame for that."""
+    async with running(limits(growth_bytes=GROWN_BYTES // 4)) as child:
+        isolated = IsolatedChild(child)
+        grown = Asked(child, GROW)
+        while not grown.answer.done():
+            await Asked(isolated, DONE).answer
+        assert isinstance(grown.answer.exception(), ChildDied)
 
 
 async def test_a_hung_job_that_does_not_let_go_has_hung() -> None:
