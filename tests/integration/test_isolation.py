@@ -35,8 +35,6 @@ SERVICES = (
     webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"],
 )
 METHODS = {method.name: method for service in SERVICES for method in service.methods}
-HTTP_ROUTES = ("GET /api/v1/transcribe/batch/{batch_id}",)
-
 # What cannot name anything of another user, by a word for why.
 NAMES_NOTHING = {
     "CreateBatch": "tested below",
@@ -144,6 +142,13 @@ async def told(gateway: RunningGateway, method: str, request: Message) -> object
         return messages, await call.code(), await call.details(), tuple(trailing), tuple(initial)
 
 
+def routes() -> list[str]:
+    """Return every route that has something in its path, as verb and path."""
+    app = create_app(grpc.aio.insecure_channel("unix:///nowhere"))
+    paths = app.openapi()["paths"]
+    return [f"{verb.upper()} {path}" for path in paths for verb in paths[path] if "{" in path]
+
+
 async def told_over_http(gateway: RunningGateway, route: str, things: Things) -> object:
     """Return status, headers and body of a route about the owner's batch."""
     method, _, path = route.partition(" ")
@@ -176,12 +181,12 @@ def test_every_rpc_is_asked() -> None:
     assert METHODS.keys() == named | NAMES_NOTHING.keys()
 
 
-async def test_every_route_is_asked() -> None:
-    """A route that is added is asked about a stranger's things, if its path can name one."""
-    async with grpc.aio.insecure_channel("unix:///nowhere") as channel:
-        paths = create_app(channel).openapi()["paths"]
-    found = {f"{verb.upper()} {path}" for path in paths if "{" in path for verb in paths[path]}
-    assert found == set(HTTP_ROUTES)
+async def test_routes_name_things_by_the_contracts_names() -> None:
+    """Every route with something in its path is asked about a stranger's things."""
+    paths = routes()
+    assert len(paths) > 5
+    for route in paths:
+        assert "{" not in route.format(**Things("", "", "").ids)
 
 
 @pytest.fixture(scope="module")
@@ -196,11 +201,11 @@ async def test_another_users_things_do_not_exist(valkey: Valkey, asked: list[str
         requests = {method: request_for(method, things) for method in asked}
         before = await owned(valkey.url)
         hidden = {method: await told(gateway, method, requests[method]) for method in asked}
-        hidden |= {route: await told_over_http(gateway, route, things) for route in HTTP_ROUTES}
+        hidden |= {route: await told_over_http(gateway, route, things) for route in routes()}
         assert await owned(valkey.url) == before
     async with two_users(valkey) as gateway:
         absent = {method: await told(gateway, method, requests[method]) for method in asked}
-        absent |= {route: await told_over_http(gateway, route, things) for route in HTTP_ROUTES}
+        absent |= {route: await told_over_http(gateway, route, things) for route in routes()}
     for name, answer in absent.items():
         assert hidden[name] == answer, name
         code = answer[1] if name in METHODS else answer[0]  # type: ignore[index]
