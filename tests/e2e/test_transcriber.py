@@ -141,6 +141,10 @@ ODD = {
         Answer(BOMB, "text/html", headers={"Content-Encoding": "gzip"}),
         "MEDIA_TOO_LARGE",
     ),
+    "live.m3u8": (
+        Answer(b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.ts\n", "audio/mpegurl"),
+        "MEDIA_IS_LIVE",
+    ),
     "local.m3u8": (
         Answer(b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", "audio/mpegurl"),
         "SOURCE_UNAVAILABLE",
