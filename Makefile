@@ -35,7 +35,7 @@ test-all: $(READY) ## Run every test; fail if any has to be left out.
 SECONDS ?= 60
 SEED ?= 1
 chaos: $(READY) ## Kill, freeze and cut a deployment under load for SECONDS=60; fail if anything is lost.
-	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
+	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(if $(FROM),--from $(FROM))
 
 check: lint types contract proto-check ## Check format, lint, types, imports, contract and stubs.
 
