@@ -1,0 +1,62 @@
+"""Lists of videos, as yt-dlp describes them."""
+
+from typing import Any
+
+import pytest
+from yt_dlp.utils import smuggle_url
+
+from transcriber.failures import VideoFailure
+from transcriber.fetch.playlists import described
+
+PAGE = "https://example.com/channel"
+
+
+def _list(*entries: dict[str, Any] | None, page: str = PAGE) -> dict[str, Any]:
+    return {"_type": "playlist", "title": "A channel", "webpage_url": page, "entries": entries}
+
+
+def _link(url: str) -> dict[str, Any]:
+    return {"_type": "url", "url": url}
+
+
+def _urls(info: dict[str, Any], limit: int = 10) -> list[str]:
+    return [entry.url for entry in described(info, PAGE, limit).playlist.entries]
+
+
+def test_the_tabs_of_a_channel_are_one_list() -> None:
+    """Lists within a list give their videos in its place, in order, under one limit."""
+    videos = _list(_link("https://example.com/1"), _link("https://example.com/2"))
+    channel = _list(videos, _list(), _list(_link("https://example.com/3")))
+    assert _urls(channel) == [f"https://example.com/{number}" for number in (1, 2, 3)]
+    cut = described(channel, PAGE, 2).playlist
+    assert len(cut.entries) == 2
+    assert cut.truncated
+
+
+@pytest.mark.parametrize(
+    ("entry", "url"),
+    [
+        (_link("/talk"), "https://example.com/talk"),
+        (_link("//cdn.example.com/talk"), "https://cdn.example.com/talk"),
+        (_link(smuggle_url("https://example.com/1", {"a": "b"})), "https://example.com/1"),
+        ({"url": "https://cdn/1.mp4", "webpage_url": "https://e.com/1"}, "https://e.com/1"),
+        ({"url": "https://cdn/1.mp4", "webpage_url": PAGE}, "https://cdn/1.mp4"),
+    ],
+    ids=["relative", "no scheme", "with notes", "with a page", "on this page"],
+)
+def test_an_entry_has_an_address_of_its_own(entry: dict[str, Any], url: str) -> None:
+    """It is one that can be given to Transcribe, and leads to this entry alone."""
+    assert _urls(_list(entry)) == [url]
+
+
+def test_what_has_no_address_is_left_out() -> None:
+    """Entries that the site holds back, or whose addresses are of no use here, are no videos."""
+    assert _urls(_list(None, _link("file:///etc/passwd"), {"id": "x"}, _link(f"{PAGE}/1"))) == [
+        f"{PAGE}/1"
+    ]
+
+
+def test_a_list_of_nothing_is_a_failure() -> None:
+    """An empty list would be a batch without videos."""
+    with pytest.raises(VideoFailure, match="PLAYLIST_EMPTY"):
+        described(_list(_list()), PAGE, 10)
