@@ -229,6 +229,17 @@ async def test_a_new_round_is_reserved_again(books: Books) -> None:
     assert await books.had() == (3, 1, 60_000)
 
 
+async def test_playlists_grow_within_the_quota(books: Books) -> None:
+    """The videos of a playlist are reserved as they come, or the playlist fails and is refunded."""
+    three = Allowance(monthly_videos=3)
+    for count, had in ((4, (0, 0, 0)), (3, (3, 0, 0))):
+        await books.store.create(USER, replace(new_batch(1, three), max_total=10))
+        (lease,) = await books.claim(1)
+        videos = [(pb.BatchItem(url="http://x/"), TranscribeRequest(url="http://x/"))] * count
+        assert await books.store.expand(lease, videos, is_cut=False)
+        assert await books.had() == had
+
+
 async def test_videos_count_in_the_month_they_were_asked_for(books: Books) -> None:
     """What ends after the month does is booked where it was reserved, and refunded there."""
     batch_id = await books.store.create(USER, new_batch(2))

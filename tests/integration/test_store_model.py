@@ -51,6 +51,7 @@ shapes = st.builds(
     is_serial=st.booleans(),
     continue_on_error=st.booleans(),
     max_total=st.sampled_from([None, 6]),
+    most_videos=st.sampled_from([None, 6]),
 )
 
 
@@ -177,6 +178,10 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(pick=picks)
     def delete(self, pick: int) -> None:
         self.run(self.pair.delete(newest(self.batches(), pick)))
+
+    @rule()
+    def turn_month(self) -> None:
+        self.run(self.pair.turn_month())
 
     @rule()
     def let_time_pass(self) -> None:

@@ -15,6 +15,8 @@ SUCCEEDED = pb.ITEM_STATE_SUCCEEDED
 FAILED = pb.ITEM_STATE_FAILED
 CANCELLED = pb.ITEM_STATE_CANCELLED
 SKIPPED = pb.ITEM_STATE_SKIPPED
+# The month it is.
+NOW = "now"
 
 
 class Queue(Enum):
@@ -56,6 +58,7 @@ class Item:
     crashes: int = 0
     suspicions: int = 0
     site_waits: int = 0
+    month: str = ""
 
     @property
     def item_id(self) -> str:
@@ -114,6 +117,8 @@ class Batch:
     keep_ms: int
     weight: float
     max_total: int | None
+    most_videos: int | None
+    month: str = NOW
     state: pb.BatchState.ValueType = pb.BATCH_STATE_PENDING
     round: int = 1
     is_cancelled: bool = False
@@ -178,9 +183,14 @@ class Batch:
     def offer(self, item: Item) -> None:
         item.queue, item.offered_to = Queue.DELAYED, item.address
 
+    @property
+    def room(self) -> int:
+        """How many videos may come in the place of a playlist."""
+        return (self.max_total or 0) - len(self.items) + 1
+
     def expand(self, playlist: Item, videos: Sequence[tuple[str, int]]) -> None:
         """Put videos, each with its site and length, in the place of a playlist."""
-        room = (self.max_total or 0) - len(self.items) + 1
+        room = self.room
         playlist.end_lease()
         playlist.start_over()
         playlist.is_unresolved, playlist.is_cut = False, len(videos) > room
@@ -197,7 +207,7 @@ class Batch:
 
     def end_item(self, item: Item, state: pb.ItemState.ValueType) -> None:
         item.end_lease()
-        item.state, item.ended_round = state, self.round
+        item.state, item.ended_round, item.month = state, self.round, self.month
         item.queue, item.is_placed, item.offered_to = Queue.NONE, False, ""
         self.end_if_done()
 
@@ -246,7 +256,7 @@ class Batch:
 
     def retry(self) -> None:
         """Start a new round."""
-        self.round += 1
+        self.round, self.month = self.round + 1, NOW
         self.state = pb.BATCH_STATE_PENDING
         self.is_cancelled = self.has_started = False
         for item in self.items:

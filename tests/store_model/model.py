@@ -4,13 +4,16 @@ It predicts every state, counter and answer. Where the store may choose (which o
 claim takes, when an item is put off because its site waits) it judges the choice and follows it.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from batchscribe.v1 import batch_pb2 as pb
 
 from gateway.store import Release
-from tests.store_model.batch import CANCELLED, FAILED, SUCCEEDED, Batch, Item, Queue
+from tests.store_model.batch import CANCELLED, FAILED, NOW, SUCCEEDED, Batch, Item, Queue
+from tests.store_model.books import Books, booked, exceeds
 from tests.store_model.line import Line
 
 MAX_LOST = 2
@@ -37,6 +40,7 @@ class Model:
     users: set[str] = field(default_factory=set)
     suspects: dict[str, dict[Item, None]] = field(default_factory=dict)
     line: Line = field(default_factory=Line)
+    gone: Books = field(default_factory=Counter)
 
     @property
     def items(self) -> Iterator[Item]:
@@ -46,6 +50,22 @@ class Model:
     def addresses(self) -> set[str]:
         """Of every transcriber that had an item."""
         return {item.address for item in self.items if item.address}
+
+    @property
+    def books(self) -> Books:
+        """What users have had; of deleted batches too."""
+        return sum(map(booked, self.batches.values()), Counter(self.gone))
+
+    def exceeds(self, batch: Batch, count: int) -> bool:
+        return exceeds(self.books, batch, count)
+
+    def turn_month(self, month: str) -> None:
+        """Let ``month`` be the name of the one that ends."""
+        things: Iterable[Batch | Item] = chain(self.batches.values(), self.items)
+        for thing in things:
+            thing.month = month if thing.month == NOW else thing.month
+        renamed = ((user, month if of == NOW else of, kind) for user, of, kind in self.gone)
+        self.gone = Counter(dict(zip(renamed, self.gone.values(), strict=True)))
 
     def leased_to(self, address: str) -> list[Item]:
         return [item for item in self.items if item.is_leased and item.address == address]
@@ -76,7 +96,7 @@ class Model:
         self.settle()
 
     def delete(self, batch: Batch) -> None:
-        del self.batches[batch.batch_id]
+        self.gone += booked(self.batches.pop(batch.batch_id))
         self.settle()
 
     # -- claims ---------------------------------------------------------------------------------
@@ -182,6 +202,8 @@ class Model:
         batch, item = self.find(member)
         if item.is_unwanted:
             batch.end_item(item, CANCELLED)
+        elif self.exceeds(batch, min(len(videos), batch.room) - 1):
+            batch.settle_item(item, FAILED)
         else:
             batch.expand(item, videos)
         self.settle()

@@ -5,7 +5,7 @@ Redis's clock cannot be moved, so where time matters the scores that stand for i
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,10 +13,10 @@ from batchscribe.transcriber.v1.transcriber_service_pb2 import Playlist, Transcr
 from batchscribe.v1 import batch_pb2 as pb
 
 from gateway import ids, playlists
-from gateway.errors import NotFound, WrongState
-from gateway.store import BatchStore, Lease, NewBatch, Release, Renewal, connect, keys
+from gateway.errors import NotFound, QuotaExceeded, WrongState
+from gateway.store import Allowance, BatchStore, Lease, NewBatch, Release, Renewal, connect, keys
 from tests.store_model import stored
-from tests.store_model.batch import SUCCEEDED, Batch, Item, Queue
+from tests.store_model.batch import FAILED, NOW, SKIPPED, SUCCEEDED, Batch, Item, Queue
 from tests.store_model.model import Model, Waits
 from tests.store_model.watcher import Watcher
 
@@ -37,6 +37,7 @@ class Shape:
     is_serial: bool
     continue_on_error: bool
     max_total: int | None = None
+    most_videos: int | None = None
 
     def new_batch(self, number: int) -> NewBatch:
         options = pb.BatchOptions(
@@ -54,7 +55,12 @@ class Shape:
             keep_ms=self.keep_ms,
             weight=self.weight,
             max_total=self.max_total,
+            allowance=self.allowance,
         )
+
+    @property
+    def allowance(self) -> Allowance:
+        return Allowance(monthly_videos=self.most_videos)
 
     @property
     def places(self) -> int:
@@ -79,6 +85,7 @@ class Pair:
         self.claims: list[tuple[str, list[Lease]]] = []
         self.watchers: dict[str, Watcher] = {}
         self.boots = 0
+        self.months = 0
 
     async def commands(self, *commands: stored.Command) -> list[Any]:
         return await stored.run_all(self.redis, commands)
@@ -102,8 +109,17 @@ class Pair:
 
     async def create(self, shape: Shape) -> None:
         new = shape.new_batch(len(self.watchers))
-        batch_id = await self.store.create(shape.user, new)
-        assert await self.store.create(shape.user, new) == batch_id, "a replay makes nothing new"
+        batch = self.batch_of(shape, new)
+        if self.model.exceeds(batch, len(batch.items)):
+            with pytest.raises(QuotaExceeded):
+                await self.store.create(shape.user, new)
+            return
+        for _ in range(2):
+            assert await self.store.create(shape.user, new) == batch.batch_id
+        self.watchers[batch.batch_id] = Watcher({i.item_id: i.state for i in batch.items})
+        self.model.create(batch)
+
+    def batch_of(self, shape: Shape, new: NewBatch) -> Batch:
         items = [
             Item(
                 f"{shape.user}/{item.item_id}",
@@ -113,19 +129,17 @@ class Pair:
             )
             for (item, _), site in zip(new.items, shape.sites, strict=True)
         ]
-        self.watchers[batch_id] = Watcher({item.item_id: item.state for item in items})
-        self.model.create(
-            Batch(
-                shape.user,
-                batch_id,
-                items,
-                shape.places,
-                shape.is_serial,
-                shape.continue_on_error,
-                shape.keep_ms,
-                shape.weight,
-                shape.max_total,
-            )
+        return Batch(
+            shape.user,
+            new.batch.batch_id,
+            items,
+            shape.places,
+            shape.is_serial,
+            shape.continue_on_error,
+            shape.keep_ms,
+            shape.weight,
+            shape.max_total,
+            shape.most_videos,
         )
 
     async def cancel(self, batch: Batch, items: Sequence[Item]) -> None:
@@ -141,7 +155,13 @@ class Pair:
             with pytest.raises(WrongState):
                 await self.store.retry(batch.user, batch.batch_id)
             return
-        await self.store.retry(batch.user, batch.batch_id)
+        again = sum(item.state in (FAILED, SKIPPED) for item in batch.items)
+        allowance = Allowance(monthly_videos=batch.most_videos)
+        if self.model.exceeds(replace(batch, month=NOW), again):
+            with pytest.raises(QuotaExceeded):
+                await self.store.retry(batch.user, batch.batch_id, allowance)
+            return
+        await self.store.retry(batch.user, batch.batch_id, allowance)
         batch.retry()
         self.model.settle()
 
@@ -242,6 +262,24 @@ class Pair:
         boot = f"boot{self.boots}"
         self.boots += 1
         assert await self.store.blame(boot) == self.model.blame(boot)
+
+    # -- months ---------------------------------------------------------------------------------
+
+    async def turn_month(self) -> None:
+        """Let all that is booked in this month be of one that has ended."""
+        self.months += 1
+        now, past = stored.this_month(), f"2001-{self.months:02d}"
+        renames = [
+            ("RENAME", keys.key("usage", user, now), keys.key("usage", user, past))
+            for user in {user for user, month, _ in self.model.books if month == NOW}
+        ]
+        moves: list[stored.Command] = [
+            ("HSET", keys.key("batch", batch.user, batch.batch_id), "month", past)
+            for batch in self.model.batches.values()
+            if batch.month == NOW
+        ]
+        await self.commands(*renames, *moves)
+        self.model.turn_month(past)
 
     # -- time -----------------------------------------------------------------------------------
 

@@ -2,20 +2,24 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from batchscribe.v1 import batch_pb2 as pb
 from redis.asyncio import Redis
 
 from gateway.store import BatchStore, Tally, keys
-from tests.store_model.batch import Batch, Item, Queue
+from tests.store_model.batch import NOW, Batch, Item, Queue
+from tests.store_model.books import Books
 from tests.store_model.model import Model
 from tests.store_model.watcher import Watcher, counted, counts_of
 
 Command: TypeAlias = tuple[str | int, ...]
 
 _KEY = re.compile("|".join(re.escape(t).replace("%s", "[^:]+") for t in keys.TEMPLATES.values()))
+_USAGE = re.compile(re.escape(keys.TEMPLATES["usage"]).replace("%s", "([^:]+)"))
 # Fields of an item's hash, each with what the model calls it.
 _FIELDS = {
     "state": "state",
@@ -89,6 +93,7 @@ async def check_all(redis: Redis, model: Model) -> None:
         check_service(redis, model),
         check_leases(redis, model),
         check_keys(redis, model),
+        check_books(redis, model),
         *(check_transcriber(redis, model, address) for address in model.addresses),
     )
 
@@ -143,6 +148,23 @@ async def check_leases(redis: Redis, model: Model) -> None:
         redis, [("TIME",), *(("ZSCORE", keys.key("leases"), item.member) for item in leased)]
     )
     assert [float(end) < int(time[0]) * 1000 for end in ends] == [i.has_expired for i in leased]
+
+
+async def check_books(redis: Redis, model: Model) -> None:
+    """What is reserved and used in each month is what the batches come to."""
+    (found,) = await run_all(redis, [("KEYS", keys.key("usage", "*", "*"))])
+    names = sorted(_texts(found))
+    rows = await run_all(redis, [("HGETALL", name) for name in names])
+    books: Books = Counter()
+    for name, row in zip(names, rows, strict=True):
+        ((user, month),) = _USAGE.findall(name)
+        for kind, count in row.items():
+            books[user, NOW if month == this_month() else month, kind.decode()] = int(count)
+    assert books == model.books
+
+
+def this_month() -> str:
+    return f"{datetime.now(UTC):%Y-%m}"
 
 
 async def check_transcriber(redis: Redis, model: Model, address: str) -> None:
