@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from batchscribe.v1.batch_pb2 import Batch, BatchState, ItemState
+from batchscribe.v1.batch_pb2 import Batch, BatchItem, BatchState, ItemState
 from redis.asyncio import Redis
 
 from gateway import ids
 from gateway.errors import NotFound
+from gateway.playlists import position
 from gateway.store import ENDED_BATCH_STATES, BatchStore, StoredBatch, StoredEvent, keys
 from tests.chaos.load import Load, Promise, Seen, WatchLog
+from tests.chaos.script import UNRESOLVED
 
 PAGE = 1000
 
@@ -54,11 +56,15 @@ return wrong
 
 @dataclass
 class Verdict:
-    """Items without an end, moves after an end, changes not told exactly once, and the rest."""
+    """Items without an end, moves after an end, changes not told exactly once, and the rest.
+
+    ``found`` is how many items came out of playlists.
+    """
 
     lost: int = 0
     doubled: int = 0
     gaps: int = 0
+    found: int = 0
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -105,7 +111,7 @@ class Inspection:
         try:
             stored = await self._store.batch(promise.user, promise.batch_id, with_items=True)
         except NotFound:
-            self.verdict.lost += promise.items
+            self.verdict.lost += len(promise.videos)
             return []
         log = await self._log(promise)
         await self._judge_items(promise, stored)
@@ -124,7 +130,7 @@ class Inspection:
 
     async def _judge_items(self, promise: Promise, stored: StoredBatch) -> None:
         items = stored.batch.items
-        self.verdict.lost += promise.items - len(items)
+        self._judge_places(promise, items)
         for item in items:
             if item.state not in ENDED_ITEM_STATES:
                 self.verdict.lost += 1
@@ -140,6 +146,19 @@ class Inspection:
             self._blame([f"{promise.batch_id}: counts {sums} are not those of its items"])
         if stored.batch.state not in ENDED_BATCH_STATES:
             self._blame([f"{promise.batch_id} has not ended"])
+
+    def _judge_places(self, promise: Promise, items: Sequence[BatchItem]) -> None:
+        """Each address is there once, or as all the videos of its playlist, in order."""
+        places: dict[int, list[int]] = {index: [] for index in range(len(promise.videos))}
+        for item in items:
+            places[item.index].append(item.playlist.place)
+            self.verdict.found += item.HasField("playlist")
+            if item.error.reason == UNRESOLVED:
+                self._blame([f"{item.item_id}: a playlist was asked for like a video"])
+        for index, videos in enumerate(promise.videos):
+            self.verdict.lost += not places[index]
+            if places[index] not in ([], [0], list(range(1, videos + 1))):
+                self._blame([f"{promise.batch_id}: {places[index]} of {videos} at {index}"])
 
     def _judge_log(self, stored: StoredBatch, log: Sequence[StoredEvent]) -> None:
         self.verdict.gaps += gaps([event.revision for event in log], 1, stored.batch.revision)
@@ -196,7 +215,12 @@ def key_kind(name: str) -> str | None:
 
 
 def item_ids(promise: Promise) -> list[str]:
-    return [ids.item_id(promise.batch_id, index) for index in range(promise.items)]
+    """Return the ids of all items that there may be."""
+    return [
+        ids.entry_id(ids.item_id(promise.batch_id, index), place)
+        for index, videos in enumerate(promise.videos)
+        for place in range(1, videos + 1)
+    ]
 
 
 def webhook_ids(promise: Promise, log: Iterable[StoredEvent]) -> list[str]:
@@ -236,14 +260,14 @@ def second_ends(log: Iterable[StoredEvent]) -> int:
 
 def is_in_order(log: Iterable[StoredEvent]) -> bool:
     """Return whether no item of a serial batch was at work before one in front of it, by rounds."""
-    latest = -1
+    latest = front = (-1, 0)
     for event in log:
         if isinstance(event.change, Batch):
-            latest = -1 if event.change.state == BatchState.BATCH_STATE_PENDING else latest
+            latest = front if event.change.state == BatchState.BATCH_STATE_PENDING else latest
         elif event.change.state in AT_WORK_STATES:
-            if event.change.index < latest:
+            if position(event.change) < latest:
                 return False
-            latest = event.change.index
+            latest = position(event.change)
     return True
 
 

@@ -28,17 +28,21 @@ from tests.running_gateway import KEY
 # A user tries again for so long when a call fails.
 PATIENCE_SECONDS = 180.0
 PAUSE_SECONDS = 0.2
+MOST_ITEMS = 500
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Promise:
-    """A batch that was acknowledged, and whether a webhook is to tell of its end."""
+    """A batch that was acknowledged, and whether a webhook is to tell of its end.
+
+    ``videos`` is how many there are at each of its addresses.
+    """
 
     user: str
     batch_id: str
-    items: int
+    videos: Sequence[int]
     is_notified: bool
 
 
@@ -88,6 +92,7 @@ class Load:
         webhook: str,
         seed: int,
         items_per_second: float,
+        playlist_share: float,
     ) -> None:
         self.promises: list[Promise] = []
         self.deleted: list[Promise] = []
@@ -96,6 +101,7 @@ class Load:
         self._webhook = webhook
         self._dice = random.Random(seed)
         self._items_per_second = items_per_second
+        self._playlist_share = playlist_share
         self._clients = [Client(target, KEY) for target in _targets(addresses)]
         self._next_client = cycle(self._clients)
 
@@ -107,9 +113,9 @@ class Load:
                 await stack.enter_async_context(client)
             users = await stack.enter_async_context(asyncio.TaskGroup())
             while time.monotonic() - begun < seconds:
-                order = draw_order(self._dice)
+                order = draw_order(self._dice, self._playlist_share)
                 users.create_task(self._live(order))
-                ordered += len(order.scripts)
+                ordered += sum(order.videos)
                 due = begun + ordered / self._items_per_second
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
 
@@ -119,7 +125,7 @@ class Load:
             order.options.notify_webhook = self._webhook
         is_api_user = order.user == API_USER
         batch_id = await (self._create(order) if is_api_user else self._create_in_store(order))
-        promise = Promise(order.user, batch_id, len(order.scripts), order.is_notified)
+        promise = Promise(order.user, batch_id, order.videos, order.is_notified)
         self.promises.append(promise)
         async with asyncio.TaskGroup() as doings:
             if order.cancel_after_seconds is not None:
@@ -139,13 +145,14 @@ class Load:
         return await insist(create)
 
     async def _create_in_store(self, order: Order) -> str:
-        batch = Batch(batch_id=ids.new_batch_id(), options=order.options)
+        batch, expands = Batch(batch_id=ids.new_batch_id()), order.options.expand_playlists
+        batch.options.CopyFrom(order.options)
         items = []
         for index, url in enumerate(order.urls):
             item_id = ids.item_id(batch.batch_id, index)
             shown = BatchItem(item_id=item_id, index=index, url=url, model=MODEL)
             items.append((shown, TranscribeRequest(task_id=item_id, url=url, model=MODEL)))
-        new = NewBatch(batch, items)
+        new = NewBatch(batch, items, max_total=MOST_ITEMS if expands else None)
         return await insist(lambda: self._store.create(order.user, new))
 
     async def _cancel(self, promise: Promise, after_seconds: float) -> None:

@@ -24,6 +24,7 @@ from tests.support import wait_until
 
 AUDIT_SECONDS = 1.0
 AUDITED_BATCHES = 50
+PLAYLIST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ async def run(campaign: Campaign, folder: Path) -> Report:
             receiver.url,
             campaign.seed,
             campaign.items_per_second,
+            # Earlier versions know no playlists.
+            PLAYLIST_SHARE if campaign.source == ROOT else 0.0,
         )
         monkey, inspection = Monkey(deployment), Inspection(redis)
         auditing = asyncio.create_task(_audit(inspection, load))
@@ -127,7 +130,7 @@ def _report(
     load: Load, strikes: Sequence[Strike], verdict: Verdict, entries: Sequence[Entry]
 ) -> Report:
     return Report(
-        items=sum(promise.items for promise in (*load.promises, *load.deleted)),
+        items=sum(sum(promise.videos) for promise in (*load.promises, *load.deleted)),
         strikes=strikes,
         verdict=verdict,
         reexecuted=recovery.reexecuted(entries),

@@ -28,6 +28,7 @@ async def test_nothing_is_lost_or_doubled_under_fire(folder: Path) -> None:
     assert report.verdict.is_clean, report.lines()
     assert {strike.fault.target for strike in report.kills} == set(Target), report.lines()
     assert report.items > 400
+    assert report.verdict.found > 20, "the load is to have playlists"
 
 
 async def test_missing_fencing_is_found(folder: Path) -> None:

@@ -47,8 +47,9 @@ def scripted_work(writer: JournalWriter) -> Work:
 
 
 async def resolve(request: contract.ResolveSourceRequest) -> contract.ResolveSourceResponse:
-    """Take every address for that of one video."""
-    return contract.ResolveSourceResponse(video=contract.PlaylistEntry(url=request.url))
+    script = Script.parse(request.url)
+    await asyncio.sleep(script.seconds * FETCH_SHARE)
+    return script.found()
 
 
 async def _take_time(seconds: float, report: Report) -> None:
