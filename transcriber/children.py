@@ -11,7 +11,7 @@ import structlog
 from batchscribe.transcriber.v1 import child_pb2
 
 from transcriber.child_process import ChildProcess, Limits, Program
-from transcriber.job_table import ChildDied, Ending, JobFailed, JobHung, Listener
+from transcriber.job_table import ChildDied, JobFailed, JobHung, Listener
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -70,21 +70,18 @@ class Child:
     async def _supervise(self) -> None:
         while True:
             process = ChildProcess(self._program, self._limits, self._on_change)
-            self._begin(process)
+            life = asyncio.create_task(self._live(process))
+            self._lives.add(life)
+            life.add_done_callback(self._lives.discard)
             try:
                 await process.warm_up()
             except (ChildDied, JobFailed, JobHung) as failure:
-                process.end(Ending.REPLACED)
+                life.cancel()
                 self._fail(failure)
                 await asyncio.sleep(self._pause_seconds)
             else:
                 self._promote(process)
                 await process.over.wait()
-
-    def _begin(self, process: ChildProcess) -> None:
-        life = asyncio.create_task(self._live(process))
-        self._lives.add(life)
-        life.add_done_callback(self._lives.discard)
 
     async def _live(self, process: ChildProcess) -> None:
         try:

@@ -28,6 +28,8 @@ class Asked:
         self.news = 0
         request = child_pb2.ChildRequest(fetch=child_pb2.FetchJob(url=deed))
         self.answer = asyncio.create_task(child.run(request, self._hear))
+        # Of jobs that run to the end of a test nobody wants to know how they ended.
+        self.answer.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     def _hear(self, reply: child_pb2.ChildReply) -> None:
         self.news += 1
