@@ -29,6 +29,7 @@ from google.rpc import error_details_pb2, status_pb2
 from servicekit import status
 
 RETRY_AFTER_SECONDS = 1.0
+_NAME_CHARS = 100
 
 
 class GatewayError(Exception):
@@ -124,6 +125,8 @@ class NotFound(GatewayError):
     code = grpc.StatusCode.NOT_FOUND
 
     def __init__(self, kind: str, name: str) -> None:
+        if len(name) > _NAME_CHARS:  # Errors travel in trailers, which are small.
+            name = f"{name[:_NAME_CHARS]}…"
         super().__init__(f"You have no {kind} {name!r}.")
         self.reason = f"{kind.upper()}_NOT_FOUND"
         self._resource = error_details_pb2.ResourceInfo(resource_type=kind, resource_name=name)

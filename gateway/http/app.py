@@ -26,7 +26,7 @@ def create_app(channel: grpc.aio.Channel) -> FastAPI:
     app.state.channel = channel
     for routes in (plan, resources, events, downloads):
         app.include_router(routes.router())
-    open_to_all = {"security": []}
+    open_to_all: dict[str, object] = {"security": []}
     app.add_api_route("/healthz", _health, methods=["GET"], openapi_extra=open_to_all)
     openapi.describe(app, resources.messages())
     app.add_middleware(BodyLimit)

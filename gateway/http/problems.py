@@ -14,6 +14,7 @@ import grpc
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from starlette.exceptions import HTTPException
@@ -94,17 +95,27 @@ async def of_body(_: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def of_http(_: Request, error: Exception) -> JSONResponse:
+async def of_http(request: Request, error: Exception) -> JSONResponse:
     """Answer for what the web framework refuses by itself: routes, methods, sizes."""
     assert isinstance(error, HTTPException)
     code = HTTPStatus(error.status_code)
-    return problem(code, code.name, f"{code.description or code.phrase}.", headers=error.headers)
+    headers = error.headers
+    if code is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(_methods(request))}
+    return problem(code, code.name, f"{code.description or code.phrase}.", headers=headers)
 
 
 async def of_bug(_: Request, __: Exception) -> JSONResponse:
     """Answer for an error nobody thought of; the server logs it."""
     sentence = "Something went wrong here; it has been logged."
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL", sentence)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods of all routes at this path; the framework tells those of the first."""
+    routes = [route for route in request.app.routes if isinstance(route, APIRoute)]
+    here = [route for route in routes if route.path_regex.match(request.url.path)]
+    return sorted({method for route in here for method in route.methods or ()})
 
 
 def _refusal(violations: Sequence[Violation]) -> JSONResponse:

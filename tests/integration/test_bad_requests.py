@@ -5,6 +5,7 @@ from typing import Any
 import grpc
 import pytest
 from batchscribe.v1.batch_service_pb2 import (
+    CancelBatchRequest,
     CreateBatchRequest,
     GetBatchRequest,
     GetTranscriptRequest,
@@ -149,6 +150,17 @@ async def test_unknown_ids_and_bad_pages(redis_url: str) -> None:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call(request, metadata=METADATA)
             assert status.reason_of(caught.value) == reason
+
+
+@pytest.mark.parametrize("item_id", ["", "\0", "x" * 100_000])
+async def test_item_ids_that_cannot_be_are_not_found(redis_url: str, item_id: str) -> None:
+    """An item id of no length, of strange bytes or of any length is just not found."""
+    async with running_gateway(redis_url) as gateway:
+        batch = await gateway.create("http://x/1")
+        request = CancelBatchRequest(batch_id=batch.batch_id, item_ids=[item_id])
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await gateway.stub.CancelBatch(request, metadata=METADATA)
+    assert status.reason_of(caught.value) == "ITEM_NOT_FOUND"
 
 
 async def test_redis_away_is_unavailable_with_retry_info() -> None:

@@ -37,7 +37,7 @@ local function load_batch(user, batch_id)
 end
 
 local function load_item(member)
-  local user, item_id = member:match('^([^/]+)/(.+)$')
+  local user, item_id = member:match('^([^/]+)/(.*)$')
   local name = key('item', user, item_id)
   local item = load_hash(name)
   if not item.state then return nil end
