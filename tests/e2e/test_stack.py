@@ -9,6 +9,7 @@ import pytest
 
 from tests import command
 from tests.conftest import SAMPLES
+from tests.media import feed, media_server
 from tests.running_stack import UP, pid_of, until_gone, up
 from tests.support import wait_until
 
@@ -117,6 +118,22 @@ async def test_files_of_this_machine_can_be_transcribed(tmp_path: Path) -> None:
     assert done.code == 0, done.errors
     assert outside.code == 1
     assert "no such file that this service may read" in outside.errors + outside.output
+
+
+async def test_a_feed_becomes_its_episodes(tmp_path: Path, samples_url: str) -> None:
+    """With ``--playlists`` each sound of a feed is transcribed, in its order; without, none is."""
+    env = command.environment(tmp_path)
+    sounds = [f"{samples_url}/rain.m4a", f"{samples_url}/train.mp3"]
+    with media_server() as media:
+        url = media.serve("feed.xml", feed("Talks", sounds))
+        async with up(tmp_path):
+            done = await command.run("transcribe", "--playlists", url, env=env)
+            refused = await command.run("transcribe", url, env=env)
+    assert done.code == 0, done.errors
+    assert "2 of 2 videos succeeded" in done.errors
+    assert 0 < done.output.find("ocean") < done.output.find("mountains")
+    assert refused.code == 1
+    assert "expand_playlists" in refused.errors
 
 
 async def test_ctrl_c_ends_a_job_with_its_server(tmp_path: Path, samples_url: str) -> None:
