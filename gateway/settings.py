@@ -155,6 +155,15 @@ class Settings(ServiceSettings):
         )
         return files if files.cert or files.ca else None
 
+    @field_validator("transcribers")
+    @classmethod
+    def _has_ports(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            host, _, port = address.rpartition(":")
+            if not host or not port.isdecimal():
+                raise ValueError(f"{address} is not host:port")
+        return addresses
+
     @field_validator("api_key")
     @classmethod
     def _check_key(cls, value: SecretStr) -> SecretStr:
