@@ -17,6 +17,7 @@ from av.packet import Packet
 
 from transcriber.clips import Part
 from transcriber.failures import VideoFailure
+from transcriber.fetch.playlists import MAX_TITLE_LENGTH
 from transcriber.fetch.track import Track, end_of
 
 _FORMATS = (
@@ -74,7 +75,7 @@ class MediaFile:
     @property
     def media(self) -> Media:
         return Media(
-            title=self._container.metadata.get("title", ""),
+            title=self._container.metadata.get("title", "")[:MAX_TITLE_LENGTH],
             duration_seconds=self._declared_seconds(),
             media_format=f"{_short(self._container.format.name)}/{self._stream.codec_context.name}",
         )
@@ -167,9 +168,10 @@ def _refuse(url: str, flags: int, options: object) -> BinaryIO:
 
 
 def _audio_stream(container: InputContainer) -> AudioStream:
-    if not container.streams.audio:
+    # The track that a player would choose: a dub or a commentary may come first in the file.
+    stream = container.streams.best("audio")
+    if not isinstance(stream, AudioStream):
         raise VideoFailure("NO_AUDIO")
-    stream = container.streams.audio[0]
     if stream.codec_context is None:
         raise VideoFailure("UNSUPPORTED_MEDIA")
     return stream

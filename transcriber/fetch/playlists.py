@@ -16,6 +16,9 @@ from transcriber.failures import VideoFailure
 
 Info = Mapping[str, Any]
 
+MAX_TITLE_LENGTH = 300
+_MAX_URL_LENGTH = 2048  # As in a batch.
+
 
 def is_list(info: Info) -> bool:
     """Say whether what yt-dlp found is several videos."""
@@ -34,7 +37,7 @@ def _playlist(info: Info, limit: int) -> contract.Playlist:
     if not entries:
         raise VideoFailure("PLAYLIST_EMPTY")
     return contract.Playlist(
-        title=_title(info), entries=entries[:limit], truncated=len(entries) > limit
+        title=title_of(info), entries=entries[:limit], truncated=len(entries) > limit
     )
 
 
@@ -65,11 +68,12 @@ def _address(entry: Info, around: Info) -> str | None:
 
 
 def _entry(info: Info, url: str) -> contract.PlaylistEntry:
-    entry = contract.PlaylistEntry(url=url, title=_title(info))
+    entry = contract.PlaylistEntry(url=url, title=title_of(info))
     if seconds := info.get("duration"):
         entry.duration.FromMilliseconds(int(seconds * 1000))
     return entry
 
 
-def _title(info: Info) -> str:
-    return str(info.get("title") or "")
+def title_of(info: Info) -> str:
+    """Return the title, cut to what a person may want to read."""
+    return str(info.get("title") or "")[:MAX_TITLE_LENGTH]

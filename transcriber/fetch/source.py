@@ -45,7 +45,7 @@ class Listing:
 
     @property
     def title(self) -> str:
-        return str(self.info.get("title") or "")
+        return playlists.title_of(self.info)
 
     @property
     def is_bare_file(self) -> bool:

@@ -8,6 +8,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
+from numpy.typing import NDArray
 
 from tests.media import CONTAINERS, RATE, encode, long_silence, tone
 from transcriber.clips import Part
@@ -103,6 +105,26 @@ def test_a_recorders_guess_is_no_length(tmp_path: Path, length: int) -> None:
     media = bytearray(encode(tone(2), "wav"))
     media[4:8] = length.to_bytes(4, "little")
     assert _decode(tmp_path, bytes(media)).duration_seconds == 2
+
+
+def test_the_main_track_is_heard(tmp_path: Path) -> None:
+    """Of several tracks the one that the file calls its default counts, not the first."""
+    decoded = _decode(tmp_path, _two_tracks(tone(2, loudness=0), tone(2)))
+    assert decoded.missing_seconds == 0
+    assert np.abs(_samples(tmp_path)).max() > 5000
+
+
+def _two_tracks(dub: NDArray[np.int16], main: NDArray[np.int16]) -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as output:
+        streams = [output.add_stream("pcm_s16le", rate=RATE, layout="mono") for _ in range(2)]
+        streams[0].disposition = Disposition.dub
+        streams[1].disposition = Disposition.default | Disposition.original
+        for stream, samples in zip(streams, (dub, main), strict=True):
+            frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+            frame.sample_rate = RATE
+            output.mux(stream.encode(frame))
+    return file.getvalue()
 
 
 def test_long_audio_is_refused(tmp_path: Path) -> None:

@@ -51,9 +51,14 @@ def test_an_entry_has_an_address_of_its_own(entry: dict[str, Any], url: str) -> 
 
 def test_what_has_no_address_is_left_out() -> None:
     """Entries that the site holds back, or whose addresses are of no use here, are no videos."""
-    assert _urls(_list(None, _link("file:///etc/passwd"), {"id": "x"}, _link(f"{PAGE}/1"))) == [
-        f"{PAGE}/1"
-    ]
+    useless = (None, _link("file:///etc/passwd"), {"id": "x"}, _link(f"{PAGE}/{'x' * 2048}"))
+    assert _urls(_list(*useless, _link(f"{PAGE}/1"))) == [f"{PAGE}/1"]
+
+
+def test_a_title_is_cut_to_what_people_read() -> None:
+    """Strangers write titles, and those end up in a database."""
+    entry = _link(f"{PAGE}/1") | {"title": "x" * 10_000}
+    assert len(described(_list(entry), PAGE, 1).playlist.entries[0].title) == 300
 
 
 def test_a_list_of_nothing_is_a_failure() -> None:

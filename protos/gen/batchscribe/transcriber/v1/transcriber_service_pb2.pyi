@@ -438,9 +438,9 @@ class PlaylistEntry(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     DURATION_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """Its address, http or https."""
+    """Its address, http or https, at most 2048 characters."""
     title: _builtins.str
-    """Its title; empty while unknown."""
+    """Its title, at most 300 characters; empty while unknown."""
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
         """Its length; unset while unknown."""
