@@ -62,7 +62,7 @@ def _address(entry: Info, around: Info) -> str | None:
     with suppress(ValueError):  # What a site gives as an address need not be one.
         # yt-dlp hides notes to itself in some addresses.
         address = urljoin(page, str(unsmuggle_url(named)[0]))
-        if urlsplit(address).scheme in ("http", "https"):
+        if len(address) <= _MAX_URL_LENGTH and urlsplit(address).scheme in ("http", "https"):
             return address
     return None
 
