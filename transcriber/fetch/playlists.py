@@ -18,6 +18,7 @@ Info = Mapping[str, Any]
 
 MAX_TITLE_LENGTH = 300
 _MAX_URL_LENGTH = 2048  # As in a batch.
+_LONGEST_SECONDS = 30 * 24 * 3600  # More is a slip of whoever wrote the list.
 
 
 def is_list(info: Info) -> bool:
@@ -69,7 +70,8 @@ def _address(entry: Info, around: Info) -> str | None:
 
 def _entry(info: Info, url: str) -> contract.PlaylistEntry:
     entry = contract.PlaylistEntry(url=url, title=title_of(info))
-    if seconds := info.get("duration"):
+    seconds = info.get("duration") or 0
+    if 0 < seconds < _LONGEST_SECONDS:
         entry.duration.FromMilliseconds(int(seconds * 1000))
     return entry
 

@@ -55,6 +55,13 @@ def test_what_has_no_address_is_left_out() -> None:
     assert _urls(_list(*useless, _link(f"{PAGE}/1"))) == [f"{PAGE}/1"]
 
 
+@pytest.mark.parametrize("seconds", [None, 0, -1, 1e300, float("inf"), float("nan")])
+def test_a_length_that_cannot_be_is_unknown(seconds: float | None) -> None:
+    """What a list says about the length of a video is taken if it is one."""
+    entry = _link(f"{PAGE}/1") | {"duration": seconds}
+    assert not described(_list(entry), PAGE, 1).playlist.entries[0].HasField("duration")
+
+
 def test_a_title_is_cut_to_what_people_read() -> None:
     """Strangers write titles, and those end up in a database."""
     entry = _link(f"{PAGE}/1") | {"title": "x" * 10_000}
