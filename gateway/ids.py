@@ -1,10 +1,12 @@
 """Ids of batches, items and transcripts: unguessable, and an item's id leads back to its batch."""
 
 import hashlib
+import re
 import secrets
 
 _BATCH = "batch_"
 _ITEM = "item_"
+_ITEM_ID = re.compile(r"item_[^_]+(_\d+)+")
 
 
 def new_batch_id() -> str:
@@ -32,6 +34,11 @@ def transcription_id(item_id: str, epoch: int) -> str:
     """
     digest = hashlib.sha256(f"{item_id}/{epoch}".encode()).hexdigest()
     return f"trans_{digest[:24]}"
+
+
+def is_item(task_id: str) -> bool:
+    """Return whether a transcriber's task is an item; somebody may have called it by hand."""
+    return _ITEM_ID.fullmatch(task_id) is not None
 
 
 def batch_of(item_id: str) -> str:

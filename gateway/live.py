@@ -36,7 +36,7 @@ class LiveProgress:
 
     def report(self, address: str, tasks: Iterable[TaskStatus]) -> None:
         """Take over what the transcriber at ``address`` is doing now."""
-        tasks = tuple(tasks)
+        tasks = tuple(task for task in tasks if ids.is_item(task.task_id))
         now = {task.task_id for task in tasks}
         before = self._reported.get(address, set())
         self._reported[address] = now

@@ -113,6 +113,7 @@ class TranscriberPool:
                 await asyncio.gather(*(self._resolve(name) for name in self._found))
                 await self._follow_exactly(frozenset().union(*self._found.values()))
                 await asyncio.sleep(RESOLVE_SECONDS)
+                self._follow_on()
         finally:
             for address in tuple(self._members):
                 await self._leave(address)
@@ -133,6 +134,13 @@ class TranscriberPool:
             # An address may vanish from DNS while its transcriber finishes: its calls go on.
             if not self._members[address].calls:
                 await self._leave(address)
+
+    def _follow_on(self) -> None:
+        """Follow those again whose follower has tripped; it never ends by itself."""
+        for address, follower in self._followers.items():
+            if follower.done():
+                log.error("a bug while following", address=address, exc_info=follower.exception())
+                self._followers[address] = asyncio.create_task(self._follow(self._members[address]))
 
     def _link_to(self, address: str) -> Link:
         name = next(name for name, found in self._found.items() if address in found)

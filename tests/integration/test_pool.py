@@ -6,9 +6,15 @@ from typing import Any
 
 import pytest
 import redis.asyncio
-from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
+from batchscribe.transcriber.v1.transcriber_service_pb2 import (
+    TranscribeRequest,
+    TranscribeResponse,
+    WatchStatusResponse,
+)
 from batchscribe.v1.batch_pb2 import BatchOptions, ItemState
 
+from gateway.pool import Transcriber, TranscriberPool
+from servicekit import tasks
 from tests.running_gateway import running_gateway
 from tests.scripted_transcriber import Script, ScriptedTranscriber, running, succeeded
 from tests.support import free_port, wait_until
@@ -133,6 +139,26 @@ async def test_an_address_that_vanishes_finishes_its_calls(
     assert ended.items[0].state == SUCCEEDED
     assert dict(old.seen) == {"http://x/1": 1}
     assert dict(new.seen) == {"http://x/2": 1}
+
+
+@pytest.mark.usefixtures("asks_often")
+async def test_a_bug_with_one_status_is_not_the_end_of_its_transcriber() -> None:
+    """A transcriber is followed again after what it said has tripped us."""
+    heard = 0
+
+    async def trip_once(_: Transcriber, __: WatchStatusResponse) -> None:
+        nonlocal heard
+        heard += 1
+        if heard == 1:
+            raise RuntimeError("a bug")
+
+    async with running(ScriptedTranscriber()) as transcriber:
+        pool = TranscriberPool([transcriber.address], trip_once)
+        following = asyncio.create_task(pool.run())
+        await wait_until(lambda: heard > 1)
+        (member,) = pool.members.values()
+        assert member.free_slots == transcriber.slots
+        await tasks.cancel([following])
 
 
 async def test_a_silent_transcriber_loses_its_work_within_twelve_seconds(redis_url: str) -> None:

@@ -47,3 +47,10 @@ def test_lost_transcriber_takes_its_items_along() -> None:
     live.report("one", [task("item_a_0", 5000)])
     live.lose("one")
     assert live.of_batch("batch_a") == {}
+
+
+def test_a_task_that_is_no_item_is_left_out() -> None:
+    """What somebody has a transcriber do by hand neither counts nor harms."""
+    live = LiveProgress()
+    live.report("one", [task("by hand", 1000), task("item_a_0", 2000), task("item_", 1)])
+    assert live.processed_ms("batch_a") == 2000
