@@ -100,7 +100,7 @@ class Settler:
     async def _settle_playlist(self, work: Work, playlist: Playlist) -> None:
         if work.lease.unresolved:
             entries = playlists.entries(work.lease.unresolved, work.lease.request, playlist)
-            await self._store.expand(work.lease, entries, is_cut=playlist.truncated)
+            await self._store.expand(work.lease, list(entries), is_cut=playlist.truncated)
 
     async def _settle_failure(self, work: Work, error: ItemError) -> None:
         policy = self._policy.overridden_by(work.lease.options.retry_policy)

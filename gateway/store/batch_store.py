@@ -5,7 +5,7 @@ old epoch and is dropped, which is what makes a repeated Transcribe harmless.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -151,7 +151,8 @@ class BatchStore:
             ids.item_prefix(new.batch.batch_id),
             new.max_total or "",
         ]
-        for (item, request), digest in zip(new.items, await self._digests(new), strict=True):
+        digests = await self._digests(options, [request for _, request in new.items])
+        for (item, request), digest in zip(new.items, digests, strict=True):
             arguments += [
                 item.SerializeToString(),
                 request.SerializeToString(),
@@ -188,7 +189,7 @@ class BatchStore:
         return bool(answer == b"OK")
 
     async def expand(
-        self, lease: Lease, entries: Iterable[tuple[BatchItem, TranscribeRequest]], *, is_cut: bool
+        self, lease: Lease, entries: Sequence[tuple[BatchItem, TranscribeRequest]], *, is_cut: bool
     ) -> bool:
         """Put the videos of a playlist in its place; False if the lease is stale. Safe to repeat.
 
@@ -199,11 +200,13 @@ class BatchStore:
             _warning(PLAYLIST_CUT),
             _outcome(PLAYLIST_OVER_QUOTA),
         ]
-        for item, request in entries:
+        digests = await self._digests(lease.options, [request for _, request in entries])
+        for (item, request), digest in zip(entries, digests, strict=True):
             arguments += [
                 item.SerializeToString(),
                 request.SerializeToString(),
                 site_of(request.url),
+                digest,
                 item.title,
                 item.audio_duration.ToMilliseconds(),
             ]
@@ -397,11 +400,12 @@ class BatchStore:
     async def ping(self) -> None:
         await self._command("PING")
 
-    async def _digests(self, new: NewBatch) -> list[str]:
-        """Return what a result for each item would be known as; empty if none is wanted."""
-        if not new.batch.options.reuse_results:
-            return [""] * len(new.items)
-        requests = [request for _, request in new.items]
+    async def _digests(
+        self, options: BatchOptions, requests: Sequence[TranscribeRequest]
+    ) -> list[str]:
+        """Return what a result for each would be known as; empty if none is wanted."""
+        if not options.reuse_results:
+            return [""] * len(requests)
         models = {request.model: "" for request in requests}
         found = await self._command("HMGET", keys.key("weights"), *models)
         for model, sha256 in zip(models, found, strict=True):

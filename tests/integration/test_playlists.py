@@ -5,13 +5,25 @@ import asyncio
 from batchscribe.transcriber.v1.transcriber_service_pb2 import (
     ResolveSourceRequest,
     ResolveSourceResponse,
+    TranscribeRequest,
+    TranscribeResponse,
 )
 from batchscribe.v1.batch_pb2 import Batch, BatchOptions, BatchState, ItemError, ItemState
-from batchscribe.v1.batch_service_pb2 import CancelBatchRequest, ListBatchItemsRequest
+from batchscribe.v1.batch_service_pb2 import (
+    CancelBatchRequest,
+    GetQuotaRequest,
+    ListBatchItemsRequest,
+)
 
 from gateway.document import document
 from tests.running_gateway import METADATA, RunningGateway, running_gateway
-from tests.scripted_transcriber import ScriptedTranscriber, one_video, playlist, running
+from tests.scripted_transcriber import (
+    ScriptedTranscriber,
+    one_video,
+    playlist,
+    running,
+    succeeded,
+)
 from tests.support import wait_until
 
 LIST = "http://media.test/list"
@@ -106,6 +118,28 @@ async def test_pages_and_the_rest_document_follow_the_order_of_the_batch(redis_u
     assert (plan.total_videos, plan.completed, plan.progress_percentage) == (5, 5, 100.0)
     assert [result.video_index for result in plan.results] == [0, 1, 1, 1, 2]
     assert [result.youtube_url for result in plan.results] == [url for _, _, url in GROWN]
+
+
+async def hears(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
+    answer = succeeded()
+    answer.transcript.provenance.model_sha256 = "0" * 64
+    return answer
+
+
+async def test_known_videos_of_a_playlist_are_not_transcribed_again(redis_url: str) -> None:
+    """With reuse_results a playlist costs only what is new in it."""
+    options = BatchOptions(expand_playlists=True, reuse_results=True)
+    async with (
+        running(ScriptedTranscriber(hears, resolve=lists)) as transcriber,
+        running_gateway(redis_url, [transcriber.address]) as gateway,
+    ):
+        await gateway.ended((await gateway.create("http://media.test/a")).batch_id)
+        batch = await gateway.create(LIST, options=options)
+        ended = await gateway.ended(batch.batch_id)
+        quota = (await gateway.stub.GetQuota(GetQuotaRequest(), metadata=METADATA)).quota
+    assert [bool(item.reused_from) for item in ended.items] == [True, False, True]
+    assert transcriber.seen == {"http://media.test/a": 1, "http://media.test/b": 1}
+    assert (quota.videos_used, quota.videos_reserved) == (2, 0)
 
 
 async def test_a_source_that_cannot_be_resolved_fails_like_a_video(redis_url: str) -> None:
