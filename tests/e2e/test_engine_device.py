@@ -113,6 +113,33 @@ def test_a_lent_model_stays(shelf: Shelf, loaded: list[str]) -> None:
     assert loaded == ["base"]
 
 
+def test_who_waits_for_room_goes_first(shelf: Shelf, loaded: list[str]) -> None:
+    """A model that is wanted again and again does not keep another one out."""
+
+    def want(name: str) -> threading.Thread:
+        waits = threading.Event()
+
+        def wait(quiet_seconds: float) -> None:
+            if not quiet_seconds:
+                waits.set()
+
+        def borrow() -> None:
+            with shelf.lend(name, wait):
+                order.append(name)
+
+        thread = threading.Thread(target=borrow)
+        thread.start()
+        waits.wait()
+        return thread
+
+    order: list[str] = []
+    with shelf.lend("tiny.en"):
+        waiting = [want("base"), want("tiny.en")]
+    for thread in waiting:
+        thread.join()
+    assert order == ["base", "tiny.en"]
+
+
 def test_unused_models_are_unloaded(shelf: Shelf, loaded: list[str]) -> None:
     """After its time on the shelf a model leaves the memory."""
     with shelf.lend("tiny.en"):

@@ -1,9 +1,10 @@
 """The models in memory: loaded on demand, lent, unloaded when idle or when room is needed.
 
 A model that is lent is never unloaded; together they stay within the budget, but that one model
-alone may be larger.
+alone may be larger. Who waits for room goes before those who come later, whatever they want.
 """
 
+import ctypes
 import threading
 import time
 from collections import defaultdict
@@ -19,6 +20,7 @@ from transcriber import models
 from transcriber.engine import canary
 from transcriber.engine.decoding import Model
 from transcriber.engine.plan import plan
+from transcriber.failures import is_out_of_memory
 
 _WAIT_SECONDS = 1.0
 # Nobody can look into a download or a load; this is the time for both on a bad day.
@@ -58,6 +60,7 @@ class Shelf:
         self._on_change = on_change
         self._loading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._places: dict[str, _Place] = {}
+        self._want_room = 0
         self._changed = threading.Condition()
 
     @contextmanager
@@ -65,7 +68,7 @@ class Shelf:
         """Lend the model, loading it if need be. Raises VideoFailure MODEL_UNAVAILABLE."""
         # One loads and the rest wait for it; who wants another model does not.
         with self._turn(name, check):
-            model = self._take(name) or self._load(name, check)
+            model = self._take(name, check) or self._load(name, check)
         try:
             yield model
         finally:
@@ -75,9 +78,12 @@ class Shelf:
         """Unload what nobody has used for the time of the set-up."""
         deadline = time.monotonic() - self._setup.model_idle_seconds
         with self._changed:
-            for name, place in list(self._places.items()):
-                if place.idle and place.since < deadline:
-                    self._unload(name)
+            places = self._places.items()
+            unused = [name for name, place in places if place.idle and place.since < deadline]
+            for name in unused:
+                self._unload(name)
+        if unused:
+            _return_memory()
 
     @contextmanager
     def _turn(self, name: str, check: Check) -> Iterator[None]:
@@ -90,8 +96,10 @@ class Shelf:
         finally:
             loading.release()
 
-    def _take(self, name: str) -> Model | None:
+    def _take(self, name: str, check: Check) -> Model | None:
         with self._changed:
+            while name in self._places and self._want_room:
+                self._wait(check)
             place = self._places.get(name)
             if place is None:
                 return None
@@ -126,18 +134,30 @@ class Shelf:
     def _make_room(self, name: str, size_bytes: int, check: Check) -> _Place:
         """Reserve the room, unloading what was idle longest; wait if all is lent."""
         with self._changed:
-            while self._places and self._used_bytes() + size_bytes > self._setup.model_bytes:
-                idle = [other for other, place in self._places.items() if place.idle]
-                if idle:
-                    self._unload(min(idle, key=lambda other: self._places[other].since))
-                else:
-                    self._changed.wait(_WAIT_SECONDS)
-                    check(0)
-            self._places[name] = place = _Place(size_bytes)
-            return place
+            self._want_room += 1
+            try:
+                while self._places and self._used_bytes() + size_bytes > self._setup.model_bytes:
+                    if not self._unload_oldest():
+                        self._wait(check)
+                self._places[name] = place = _Place(size_bytes)
+                return place
+            finally:
+                self._want_room -= 1
+                self._changed.notify_all()
+
+    def _wait(self, check: Check) -> None:
+        self._changed.wait(_WAIT_SECONDS)
+        check(0)
 
     def _used_bytes(self) -> int:
         return sum(place.size_bytes for place in self._places.values())
+
+    def _unload_oldest(self) -> bool:
+        """Unload what was idle longest; False if all is lent."""
+        idle = [name for name, place in self._places.items() if place.idle]
+        if idle:
+            self._unload(min(idle, key=lambda name: self._places[name].since))
+        return bool(idle)
 
     def _unload(self, name: str) -> None:
         del self._places[name]
@@ -157,6 +177,12 @@ class Shelf:
                 local_files_only=True,
             )
         except (RuntimeError, ValueError) as error:
-            if "out of memory" in str(error):
+            if is_out_of_memory(error):
                 raise
             raise models.unavailable(name, "its files cannot be read.") from error
+
+
+def _return_memory() -> None:
+    """Have glibc give freed memory to the system, which it would keep for itself."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
