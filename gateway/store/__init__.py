@@ -1,8 +1,10 @@
 """Batch state in Redis: keys, Lua transitions, reads and the wake stream."""
 
 from gateway.store.accounts import Account, Accounts, Audited, Identity, KeyState, NewKey, StoredKey
-from gateway.store.batch_store import BatchStore, Lease, NewBatch, Release, Renewal
+from gateway.store.batch_store import BatchStore
 from gateway.store.connection import SchemaTooNew, check_schema, connect, durability_gaps
+from gateway.store.leases import Lease, Release, Renewal
+from gateway.store.new_batch import NewBatch
 from gateway.store.outbox import Message, Outbox, SendResult
 from gateway.store.reading import ENDED_BATCH_STATES, StoredBatch, StoredEvent
 from gateway.store.tally import Tally

@@ -4,12 +4,8 @@ An item moves forward only, under a lease whose epoch fences every write: a late
 old epoch and is dropped, which is what makes a repeated Transcribe harmless.
 """
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
 
 from batchscribe.transcriber.v1.transcriber_service_pb2 import ServedModel, TranscribeRequest
 from batchscribe.v1.batch_pb2 import (
@@ -23,7 +19,7 @@ from batchscribe.v1.batch_pb2 import (
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from gateway import ids, reuse
+from gateway import reuse
 from gateway.errors import (
     NotFound,
     RequestIdReused,
@@ -39,6 +35,8 @@ from gateway.store.failures import (
     POISON,
     WORKER_LOST,
 )
+from gateway.store.leases import Lease, Release, Renewal, lease_from
+from gateway.store.new_batch import NewBatch, NewItem, entry_arguments, hash_of
 from gateway.store.pipeline import Argument, Pipeline
 from gateway.store.reading import StoredBatch, StoredEvent
 from gateway.store.scripts import Scripts
@@ -59,67 +57,6 @@ DEADLINE_MS = 7 * 24 * 3600 * 1000
 MODEL_SEEN_MS = 7 * 24 * 3600 * 1000
 
 
-@dataclass(frozen=True)
-class Lease:
-    """The right to work on one item until it runs out, and what the work is.
-
-    ``unresolved`` is the item itself if it may be a playlist.
-    """
-
-    user: str
-    batch_id: str
-    epoch: int
-    attempts: int
-    options: BatchOptions
-    request: TranscribeRequest
-    unresolved: BatchItem | None = None
-
-    @property
-    def item_id(self) -> str:
-        return self.request.task_id
-
-    @property
-    def member(self) -> str:
-        return f"{self.user}/{self.item_id}"
-
-
-class Renewal(StrEnum):
-    """What became of a lease when it was renewed."""
-
-    OK = "OK"
-    CANCEL = "CANCEL"
-    STALE = "STALE"
-
-
-class Release(StrEnum):
-    """Why a lease is given up without an end; the kinds of release.lua."""
-
-    RETRY = "retry"
-    CRASH = "crash"
-    SITE = "site"
-    BACK = "back"
-    OVER = "over"
-    LOST = "lost"
-
-
-@dataclass(frozen=True)
-class NewBatch:
-    """A batch as it is to be stored; ``items`` pairs each item with the work it asks for.
-
-    ``keep_ms`` counts from its end; 0 keeps it for ever. With ``max_total`` each item may be a
-    playlist, and the batch may grow to so many.
-    """
-
-    batch: Batch
-    items: Sequence[tuple[BatchItem, TranscribeRequest]]
-    request_id: str = ""
-    body: bytes = b""
-    keep_ms: int = 0
-    weight: float = 1.0
-    max_total: int | None = None
-    allowance: Allowance = UNLIMITED
-
-
 class BatchStore:
     """Reads and transitions of batches. Every method may raise StoreUnavailable."""
 
@@ -132,33 +69,8 @@ class BatchStore:
 
         Raises RequestIdReused, StoreFull, RateLimited, QuotaExceeded.
         """
-        options = new.batch.options
-        arguments: list[Argument] = [
-            user,
-            new.batch.batch_id,
-            new.request_id,
-            _hash(new.body),
-            new.batch.SerializeToString(),
-            options.SerializeToString(),
-            options.max_concurrent,
-            int(not options.parallel),
-            int(options.continue_on_error),
-            new.keep_ms,
-            DEADLINE_MS,
-            new.weight,
-            *new.allowance.arguments(),
-            options.notify_webhook,
-            ids.item_prefix(new.batch.batch_id),
-            new.max_total or "",
-        ]
-        digests = await self._digests(options, [request for _, request in new.items])
-        for (item, request), digest in zip(new.items, digests, strict=True):
-            arguments += [
-                item.SerializeToString(),
-                request.SerializeToString(),
-                site_of(request.url),
-                digest,
-            ]
+        digests = await self._digests(new.batch.options, [request for _, request in new.items])
+        arguments = new.arguments(user, DEADLINE_MS, digests)
         verdict, *rest = await self._scripts.run("create", *arguments)
         if verdict == b"FULL":
             raise StoreFull
@@ -177,7 +89,7 @@ class BatchStore:
         arrives run out by themselves.
         """
         rows = await self._scripts.run("claim", op_id, address, slots, count, LEASE_MS)
-        return [_lease_from(*row) for row in rows]
+        return [lease_from(*row) for row in rows]
 
     async def stage(
         self, lease: Lease, worker: str, state: ItemState.ValueType, title: str, duration_ms: int
@@ -188,9 +100,7 @@ class BatchStore:
         )
         return bool(answer == b"OK")
 
-    async def expand(
-        self, lease: Lease, entries: Sequence[tuple[BatchItem, TranscribeRequest]], *, is_cut: bool
-    ) -> bool:
+    async def expand(self, lease: Lease, entries: Sequence[NewItem], *, is_cut: bool) -> bool:
         """Put the videos of a playlist in its place; False if the lease is stale. Safe to repeat.
 
         No more than its batch and its user may have: see expand.lua. ``is_cut``: these are not all.
@@ -201,15 +111,8 @@ class BatchStore:
             _outcome(PLAYLIST_OVER_QUOTA),
         ]
         digests = await self._digests(lease.options, [request for _, request in entries])
-        for (item, request), digest in zip(entries, digests, strict=True):
-            arguments += [
-                item.SerializeToString(),
-                request.SerializeToString(),
-                site_of(request.url),
-                digest,
-                item.title,
-                item.audio_duration.ToMilliseconds(),
-            ]
+        for entry, digest in zip(entries, digests, strict=True):
+            arguments += entry_arguments(entry, digest)
         answer = await self._scripts.run("expand", lease.member, lease.epoch, *arguments)
         return bool(answer == b"OK")
 
@@ -345,7 +248,7 @@ class BatchStore:
         body_hash, batch_id = await self._command("HMGET", name, "body_hash", "batch_id")
         if batch_id is None:
             return None
-        if body_hash.decode() != _hash(body):
+        if body_hash.decode() != hash_of(body):
             raise RequestIdReused(batch_id.decode())
         return str(batch_id.decode())
 
@@ -422,12 +325,6 @@ class BatchStore:
             raise StoreUnavailable from error
 
 
-def site_of(url: str) -> str:
-    """Return the site that a URL belongs to, by host name; what one breaker stands for."""
-    host = (urlsplit(url).hostname or "").removeprefix("www.").removeprefix("m.")
-    return "youtube.com" if host == "youtu.be" else host
-
-
 def _check_ended(verdict: bytes, batch_id: str) -> None:
     if verdict == b"NOT_FOUND":
         raise NotFound("batch", batch_id)
@@ -443,30 +340,3 @@ def _outcome(error: ItemError) -> bytes:
 
 def _warning(warning: ItemWarning) -> bytes:
     return BatchItem(warnings=[warning]).SerializeToString()
-
-
-def _hash(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
-
-
-def _lease_from(
-    member: bytes,
-    epoch: int,
-    batch_id: bytes,
-    attempts: int,
-    options: bytes,
-    task: bytes,
-    unresolved: bytes,
-) -> Lease:
-    user, _, _ = member.decode().partition("/")
-    request = TranscribeRequest.FromString(task)
-    request.epoch = epoch
-    return Lease(
-        user,
-        batch_id.decode(),
-        epoch,
-        attempts,
-        BatchOptions.FromString(options),
-        request,
-        BatchItem.FromString(unresolved) if unresolved else None,
-    )
