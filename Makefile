@@ -18,7 +18,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all chaos check fmt lint types contract breaking proto proto-check docs lock upgrade-yt-dlp \
-  bench-overhead bench-eta bench-gateway bench-scale bench-engine bench-recovery bench-long
+  bench-overhead bench-eta bench-gateway bench-scale bench-access bench-engine bench-recovery bench-long
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -87,6 +87,9 @@ bench-gateway: $(READY) $(ARQ)/ready ## Measure one gateway under load, beside a
 
 bench-scale: $(READY) ## Measure how busy 1 to 64 transcribers are kept; QUICK=1 is short.
 	@$(BIN)/python -m bench.scale $(if $(QUICK),--quick)
+
+bench-access: $(READY) ## Measure what it costs to check who calls and what they may.
+	@$(BIN)/python -m bench.access
 
 bench-engine: $(READY) ## Measure the engine beside faster-whisper; MODEL=base, SPEECH_DIR=... of recorded speech.
 	@$(BIN)/python -m bench.engine $(if $(MODEL),--model $(MODEL)) $(if $(ROUNDS),--rounds $(ROUNDS)) \

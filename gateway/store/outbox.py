@@ -6,6 +6,7 @@ right to send it is a lease with an epoch, as for items: that of a gateway that 
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from batchscribe.v1.webhook_service_pb2 import Delivery, DeliveryState
 from redis.asyncio import Redis
@@ -121,11 +122,11 @@ class Outbox:
     async def stored_secrets(self) -> list[tuple[str, str]]:
         """Return every user with each of their secrets, as they are stored."""
         before, after = keys.key("secrets", "*").split("*")
-        found = []
+        found: list[tuple[str, str]] = []
         try:
             async for name in self._redis.scan_iter(match=f"{before}*{after}"):
                 user = name.decode().removeprefix(before).removesuffix(after)
-                stored = await self._redis.zrange(name, 0, -1)
+                stored: Any = await self._redis.zrange(name, 0, -1)
                 found.extend((user, secret.decode()) for secret in stored)
         except RedisError as error:
             raise StoreUnavailable from error

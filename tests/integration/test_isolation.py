@@ -18,6 +18,7 @@ from batchscribe.v1.batch_service_pb2 import CreateBatchRequest, GetBatchRequest
 from batchscribe.v1.webhook_service_pb2 import ListDeliveriesRequest
 from batchscribe.v1.webhook_service_pb2_grpc import WebhookServiceStub
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from gateway.api_key import ApiKey
 from gateway.http import create_app
@@ -121,9 +122,14 @@ async def create(gateway: RunningGateway, key: ApiKey, request_id: str = "") -> 
 
 def request_for(method: str, things: Things) -> Message:
     """Return the request of ``method`` with everything in it that the owner's ids can be."""
-    kind: Any = METHODS[method].input_type._concrete_class
-    return kind(**{name: things.ids[name] for name in kind.DESCRIPTOR.fields_by_name
-                   if name in things.ids})  # fmt: skip
+    made: Message = GetMessageClass(METHODS[method].input_type)()
+    for name in set(things.ids) & set(made.DESCRIPTOR.fields_by_name):
+        value = things.ids[name]
+        if isinstance(value, str):
+            setattr(made, name, value)
+        else:
+            getattr(made, name).extend(value)
+    return made
 
 
 async def told(gateway: RunningGateway, method: str, request: Message) -> object:
@@ -131,9 +137,8 @@ async def told(gateway: RunningGateway, method: str, request: Message) -> object
     path = f"/{METHODS[method].containing_service.full_name}/{method}"
     async with grpc.aio.insecure_channel(gateway.address) as channel:
         # For a client one answer is a stream of one.
-        call: Any = channel.unary_stream(path)(
-            request.SerializeToString(), metadata=metadata(STRANGER)
-        )
+        open_stream: Any = channel.unary_stream(path)
+        call = open_stream(request.SerializeToString(), metadata=metadata(STRANGER))
         messages = []
         with suppress(grpc.aio.AioRpcError):
             while (message := await call.read()) is not grpc.aio.EOF:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -51,7 +52,7 @@ async def test_a_flood_of_pings_ends_the_connection(gateway: RunningGateway) -> 
     quiet.cancel()
 
 
-async def to_its_end(call: "grpc.aio.UnaryStreamCall[object, object]") -> None:
+async def to_its_end(call: "grpc.aio.UnaryStreamCall[Any, Any]") -> None:
     async for _ in call:
         pass
 
