@@ -37,7 +37,7 @@ class Fetcher:
             return contract.ResolveSourceResponse(video=contract.PlaylistEntry(url=asked.url))
         with closing(Source(self._setup, job.check, list_limit=asked.limit + 1)) as source:
             job.when_cancelled(source.hang_up)
-            return source.list(asked.url, asked.limit)
+            return source.resolve(asked.url, asked.limit)
 
 
 def main() -> None:

@@ -60,14 +60,18 @@ class Listing:
     def source(self) -> transcript_pb2.SourceInfo:
         source = transcript_pb2.SourceInfo(
             title=self.title,
-            source_id=str(self.info.get("id") or ""),
-            extractor=str(self.info.get("extractor") or ""),
-            uploader=str(self.info.get("uploader") or self.info.get("channel") or ""),
+            source_id=self._word("id"),
+            extractor=self._word("extractor"),
+            uploader=self._word("uploader") or self._word("channel"),
         )
         published = self.info.get("timestamp")
         if published is not None and not self.is_bare_file:
-            source.publish_time.FromSeconds(int(published))
+            with contextlib.suppress(ValueError, OverflowError):  # Sites make mistakes.
+                source.publish_time.FromSeconds(int(published))
         return source
+
+    def _word(self, name: str) -> str:
+        return str(self.info.get(name) or "")[: playlists.MAX_TITLE_LENGTH]
 
 
 class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
@@ -99,7 +103,7 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
         check_size(info.get("filesize") or 0, self._max_bytes)
         return Listing(info)
 
-    def list(self, url: str, limit: int) -> contract.ResolveSourceResponse:
+    def resolve(self, url: str, limit: int) -> contract.ResolveSourceResponse:
         """Ask the site which videos are there. Raises VideoFailure or yt-dlp's errors."""
         return playlists.described(self.extract_info(url, download=False), url, limit)
 

@@ -1,11 +1,11 @@
-"""Which of the formats that a site offers is fetched."""
+"""What a site says, and which of the formats that it offers is fetched."""
 
 from typing import Any
 
 import pytest
 from batchscribe.transcriber.v1.child_pb2 import FetchSetup
 
-from transcriber.fetch.source import Source
+from transcriber.fetch.source import Listing, Source
 
 
 def _audio(name: str, kbps: int, codec: str = "opus", **more: Any) -> dict[str, Any]:
@@ -22,6 +22,15 @@ def _chosen(*formats: dict[str, Any]) -> str:
     source = Source(FetchSetup(max_bytes=10**9), lambda: None)
     chosen = source.process_video_result({**info, "formats": offered}, download=False)
     return str(chosen["format_id"])
+
+
+@pytest.mark.parametrize("timestamp", [None, 10**18, float("inf"), float("nan")])
+def test_a_time_that_cannot_be_is_unknown(timestamp: float | None) -> None:
+    """What a site says about itself is bounded, and taken if it makes sense."""
+    listing = Listing({"timestamp": timestamp, "id": "x" * 10_000, "uploader": None})
+    source = listing.source()
+    assert not source.HasField("publish_time")
+    assert len(source.source_id) == 300
 
 
 @pytest.mark.parametrize(
