@@ -145,6 +145,9 @@ class Dispatcher:
     # ---- run -----------------------------------------------------------------------------------
 
     async def _run(self, lease: Lease, transcriber: Transcriber) -> None:
+        if earlier := self._works.get(lease.member):
+            # Its lease ran out and the item came back; the transcriber keeps what is done so far.
+            earlier.go_stale()
         work = self._works[lease.member] = Work(lease, transcriber)
         if self._is_draining:
             work.give_up()
@@ -157,7 +160,6 @@ class Dispatcher:
             # By now the item may be leased again, to this very gateway.
             if self._works.get(lease.member) is work:
                 del self._works[lease.member]
-            self._look_for_work()
 
     async def _answer(self, work: Work) -> Answer:
         """Resolve what may be a playlist; what is one video goes on under the same lease."""

@@ -43,6 +43,30 @@ async def store(redis_url: str) -> AsyncIterator[BatchStore]:
 
 
 @pytest.mark.usefixtures("short_leases")
+async def test_a_call_ends_when_its_item_comes_back_to_its_gateway(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that lost a lease and was given the item anew lets the first call go."""
+    monkeypatch.setattr("gateway.dispatch.RENEW_SECONDS", 1000)
+
+    async def for_ever(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
+        return await asyncio.get_running_loop().create_future()
+
+    async with (
+        running(ScriptedTranscriber(for_ever, slots=1)) as first,
+        running(ScriptedTranscriber(slots=0)) as second,
+        running_gateway(redis_url, [first.address, second.address]) as gateway,
+    ):
+        batch = await gateway.create("http://x/1")
+        await wait_until(lambda: first.tasks)
+        first.offer(0)
+        second.offer(1)
+        ended = await gateway.ended(batch.batch_id)
+        await wait_until(lambda: not first.tasks)
+    assert ended.items[0].state == SUCCEEDED
+
+
+@pytest.mark.usefixtures("short_leases")
 async def test_a_frozen_gateways_result_comes_too_late(valkey: Valkey, redis_url: str) -> None:
     """A gateway that hangs at its last write loses the item, and the write changes nothing."""
     async with (
