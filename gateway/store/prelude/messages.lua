@@ -3,7 +3,7 @@
 local MESSAGE_PENDING = 1
 
 local function load_message(member)
-  local user, id = member:match('^([^/]+)/(.+)$')
+  local user, id = member:match('^([^/]+)/(.*)$')
   local name = key('message', user, id)
   local message = as_hash(redis.call('HGETALL', name))
   if not message.state then return nil end
