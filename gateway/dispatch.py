@@ -160,6 +160,7 @@ class Dispatcher:
             # By now the item may be leased again, to this very gateway.
             if self._works.get(lease.member) is work:
                 del self._works[lease.member]
+            self._look_for_work()
 
     async def _answer(self, work: Work) -> Answer:
         """Resolve what may be a playlist; what is one video goes on under the same lease."""
