@@ -44,6 +44,25 @@ async def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     assert not (tmp_path / "client.json").exists()
 
 
+def told_by_kernel(pid: int) -> bytes:
+    """Return arguments and environment of a process."""
+    return b"".join(Path(f"/proc/{pid}/{kind}").read_bytes() for kind in ("cmdline", "environ"))
+
+
+async def test_secrets_stand_in_files_of_the_user_alone(tmp_path: Path) -> None:
+    """Neither arguments nor environment of any process tell the key or the password of Redis."""
+    async with up(tmp_path) as process:
+        server = json.loads((tmp_path / "client.json").read_text())
+        password = server["redis_url"].partition("@")[0].rpartition(":")[2]
+        shown = b"".join(map(told_by_kernel, command.descendants(process.pid)))
+        assert b"GATEWAY_SECRETS_DIR" in shown
+        assert server["api_key"].encode() not in shown
+        assert password.encode() not in shown
+        files = list((tmp_path / "secrets").iterdir())
+    assert files
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
 async def test_a_killed_supervisor_takes_everything_along(tmp_path: Path) -> None:
     """SIGKILL of ``up`` leaves no process, and the next ``up`` on the same data starts."""
     async with up(tmp_path) as process:
