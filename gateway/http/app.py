@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from gateway.http import downloads, events, openapi, plan, problems, resources
 from gateway.http.body_limit import BodyLimit
 from gateway.http.calls import CALL_TIMEOUT_SECONDS, Channel
+from gateway.http.page import serve_page
 from gateway.http.transcoding import UnreadableRequest
 
 
@@ -28,6 +29,7 @@ def create_app(channel: grpc.aio.Channel) -> FastAPI:
         app.include_router(routes.router())
     open_to_all: dict[str, object] = {"security": []}
     app.add_api_route("/healthz", _health, methods=["GET"], openapi_extra=open_to_all)
+    serve_page(app)
     openapi.describe(app, resources.messages())
     app.add_middleware(BodyLimit)
     app.add_exception_handler(grpc.aio.AioRpcError, problems.of_rpc)

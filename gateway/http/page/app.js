@@ -1,0 +1,64 @@
+// Which view the address asks for. The key comes in the address's fragment, which no server sees,
+// and leaves it at once.
+
+import { Refused, key } from "./api.js";
+import { h, notify, replace } from "./dom.js";
+import { showBatch } from "./view-batch.js";
+import { showHome } from "./view-home.js";
+import { showKey } from "./view-key.js";
+import { showTranscript } from "./view-transcript.js";
+
+const VIEWS = [
+  [/^#\/batches\/([\w-]+)$/, showBatch],
+  [/^#\/transcripts\/([\w-]+)$/, showTranscript],
+  [/^/, showHome],
+];
+
+const main = document.getElementById("main");
+let leaving = new AbortController();
+
+function takeKey() {
+  const given = /^#key=(.+)$/.exec(location.hash);
+  if (!given) return;
+  key.set(decodeURIComponent(given[1]));
+  history.replaceState(null, "", "#/");
+}
+
+async function show() {
+  takeKey();
+  leaving.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  showSession();
+  if (!key.get()) return showKey(main, "", show);
+  const [pattern, view] = VIEWS.find(([pattern]) => pattern.test(location.hash));
+  const [, id] = pattern.exec(location.hash);
+  try {
+    await view(main, { id, signal });
+  } catch (error) {
+    if (!signal.aborted) refuse(error);
+  }
+}
+
+function refuse(error) {
+  if (error instanceof Refused && error.status === 401) {
+    key.forget();
+    showSession();
+    showKey(main, error.message, show);
+  } else if (error instanceof Refused) {
+    replace(main, h("section", { class: "empty" }, h("h1", {}, error.message), h("a", { href: "#/" }, "Back to your batches")));
+  } else {
+    replace(main, h("section", { class: "empty" },
+      h("h1", {}, "The service cannot be reached."),
+      h("p", {}, "It may be restarting."),
+      h("button", { type: "button", onclick: show }, "Try again")));
+  }
+}
+
+function showSession() {
+  const leave = () => { key.forget(); notify("Signed out. The key is gone from this tab."); location.hash = "#/"; show(); };
+  replace(document.getElementById("session"), key.get() ? h("button", { class: "quiet", type: "button", onclick: leave }, "Sign out") : null);
+}
+
+addEventListener("hashchange", show);
+show();
