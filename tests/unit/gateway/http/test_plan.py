@@ -43,3 +43,12 @@ def test_no_model_means_base_where_it_is_served(served: set[str], model: str) ->
     body = BatchRequest.model_validate({"videos": [{"youtube_url": "https://e.com"}]})
     request = create_request(body, frozenset(served), "")
     assert (request.videos[0].model, request.videos[0].language) == (model, "auto")
+
+
+def test_playlists_are_taken_apart_only_if_asked() -> None:
+    """``expand_playlists`` is the one option that the plan does not have."""
+    body = {"videos": [{"youtube_url": "https://e.com"}]}
+    plain = create_request(BatchRequest.model_validate(body), frozenset(), "")
+    asked = BatchRequest.model_validate(body | {"options": {"expand_playlists": True}})
+    assert not plain.options.expand_playlists
+    assert create_request(asked, frozenset(), "").options.expand_playlists
