@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
 from batchscribe.transcriber.v1 import transcriber_service_pb2_grpc as contract_grpc
 from batchscribe.v1 import batch_pb2
 
-from servicekit import serve
+from servicekit import serve, status
 from tests.support import wait_until
 
 MODEL = "tiny.en"
@@ -35,9 +36,9 @@ class Transcriber:
         self.seen: list[contract.WatchStatusResponse] = []
 
     async def watch(self) -> None:
-        async for status in self.stub.WatchStatus(contract.WatchStatusRequest()):
-            self.status = status
-            self.seen.append(status)
+        async for seen in self.stub.WatchStatus(contract.WatchStatusRequest()):
+            self.status = seen
+            self.seen.append(seen)
 
     def stage(self, task_id: str) -> int:
         """Return the stage of a task; 0 if it is unknown."""
@@ -84,6 +85,13 @@ def request(
         language=language,
         options=batch_pb2.TranscribeOptions(task=batch_pb2.TRANSCRIBE_TASK_TRANSCRIBE, **resolved),
     )
+
+
+async def refusal(call: "grpc.aio.UnaryUnaryCall[Any, Any]") -> tuple[grpc.StatusCode, str]:
+    """Return the code and the reason that a call ends with instead of an answer."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code(), status.reason_of(caught.value)
 
 
 async def start(directory: Path, **settings: object) -> asyncio.subprocess.Process:
