@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 import redis.asyncio
+from batchscribe.v1.batch_pb2 import VideoSpec
 from batchscribe.v1.batch_service_pb2 import (
     CancelBatchRequest,
     CreateBatchRequest,
@@ -207,8 +208,37 @@ async def test_a_stream_ends_with_its_key(
         assert await asyncio.wait_for(_code_after_all(stays), 5) is grpc.StatusCode.OK
 
 
+async def test_a_stream_that_nobody_reads_ends_with_its_key(
+    accounts: Accounts, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watcher who never reads is refused too, and told so when they read on."""
+    monkeypatch.setattr("gateway.open_streams.CHECK_SECONDS", 0.05)
+    key = await enrol(accounts, "ann")
+    large = [VideoSpec(url=f"http://x.test/{n}/{'x' * 1500}") for n in range(100)]
+    async with running_gateway(
+        redis_url, tiers={"unlimited": {"videos_per_batch": 100}}
+    ) as gateway:
+        created = await gateway.stub.CreateBatch(
+            CreateBatchRequest(videos=large), metadata=metadata(key)
+        )
+        request = WatchBatchRequest(batch_id=created.batch.batch_id)
+        watch = gateway.stub.WatchBatch(request, metadata=metadata(key))
+        await watch.wait_for_connection()
+        await accounts.revoke(BY, key.key_id)
+        await wait_until(lambda: not handlers())
+        assert await asyncio.wait_for(_code_after_all(watch), 5) is (
+            grpc.StatusCode.UNAUTHENTICATED
+        )
+
+
+def handlers() -> list[str]:
+    """Return the RPCs that this process is handling."""
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    return [name for name in names if "WatchBatch" in name]
+
+
 async def _create(gateway: RunningGateway, key: ApiKey) -> str:
-    request = CreateBatchRequest(videos=[{"url": "http://x.test/1"}])  # type: ignore[list-item]
+    request = CreateBatchRequest(videos=[VideoSpec(url="http://x.test/1")])
     return (await gateway.stub.CreateBatch(request, metadata=metadata(key))).batch.batch_id
 
 
