@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from batchscribe.transcriber.v1 import child_pb2
 
-from transcriber import failures, frames
+from transcriber import diagnosis, failures, frames
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ def _run(job: Job, work: Callable[[Job], None], running: dict[int, Job]) -> None
 def _send_error(job: Job, error: Exception) -> None:
     if job.cancelled:
         return
-    failure = failures.classify(error)
+    failure = diagnosis.classify(error)
     if failure.reason == failures.INTERNAL:
         log.error("job failed for a reason that nobody foresaw", exc_info=error)
     job.send(child_pb2.ChildReply(error=failure))

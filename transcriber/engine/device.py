@@ -1,15 +1,16 @@
 """The device at work: threads that decode batches of the rows that all tasks have handed in.
 
 A batch that fails is tried again in halves, down to the row that fails alone: what one row does
-to the model costs no other row its text.
+to the model costs no other row its text. If memory ran out, the model gets smaller batches.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
 
+from transcriber import diagnosis
 from transcriber.engine.batching import RowQueue
 from transcriber.engine.decoding import Decoded, Languages, Row, run
 from transcriber.engine.plan import Plan
@@ -20,8 +21,14 @@ Answer = Decoded | Languages | Exception
 class Device:
     """Decodes batch after batch, as many at a time as ``plan`` has workers."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._queue: RowQueue[_Waiting] = RowQueue(plan.most_rows)
+    def __init__(
+        self, plan: Plan, decode: Callable[[Sequence[Row]], Sequence[Answer]] = run
+    ) -> None:
+        self._decode = decode
+        self._most_rows = plan.most_rows
+        # What has fitted into memory, by the name of the model.
+        self._fitting: dict[str, int] = {}
+        self._queue: RowQueue[_Waiting] = RowQueue(lambda waiting: self.room(waiting.row))
         self._idle = 0
         self._changed = threading.Condition()
         for number in range(plan.workers):
@@ -45,12 +52,31 @@ class Device:
         with self._changed:
             self._queue.drop(lane)
 
+    def room(self, row: Row) -> int:
+        """Return how many rows like this one a batch may have."""
+        return self._fitting.get(row.ask.model.name, self._most_rows)
+
     def _work(self) -> None:
         while True:
             batch = self._take()
-            answers = _answers([waiting.row for waiting in batch])
+            answers = self._answers([waiting.row for waiting in batch])
             for waiting, answer in zip(batch, answers, strict=True):
                 waiting.task.deliver(waiting.row, answer)
+
+    def _answers(self, rows: Sequence[Row]) -> Sequence[Answer]:
+        try:
+            return self._decode(rows)
+        except Exception as error:
+            if len(rows) == 1:
+                return [error]
+            middle = len(rows) // 2
+            if diagnosis.is_out_of_memory(error):
+                self._shrink(rows[0], middle)
+        return [*self._answers(rows[:middle]), *self._answers(rows[middle:])]
+
+    def _shrink(self, row: Row, fitting: int) -> None:
+        with self._changed:
+            self._fitting[row.ask.model.name] = min(fitting, self.room(row))
 
     def _take(self) -> list["_Waiting"]:
         with self._changed:
@@ -94,13 +120,3 @@ class _Waiting:
     @property
     def group(self) -> object:
         return self.row.group
-
-
-def _answers(rows: Sequence[Row]) -> Sequence[Answer]:
-    try:
-        return run(rows)
-    except Exception as error:
-        if len(rows) == 1:
-            return [error]
-    middle = len(rows) // 2
-    return [*_answers(rows[:middle]), *_answers(rows[middle:])]

@@ -17,10 +17,10 @@ from batchscribe.transcriber.v1 import child_pb2
 from faster_whisper import WhisperModel
 
 from transcriber import models
+from transcriber.diagnosis import is_out_of_memory
 from transcriber.engine import canary
 from transcriber.engine.decoding import Model
 from transcriber.engine.plan import plan
-from transcriber.failures import is_out_of_memory
 
 _WAIT_SECONDS = 1.0
 # Nobody can look into a download or a load; this is the time for both on a bad day.

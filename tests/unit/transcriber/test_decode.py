@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from tests.media import CONTAINERS, RATE, encode, long_silence, tone
 from transcriber.clips import Part
-from transcriber.failures import VideoFailure, classify
+from transcriber.diagnosis import classify
+from transcriber.failures import VideoFailure
 from transcriber.fetch.decode import Decoded, MediaFile
 
 _WHOLE = Part()

@@ -9,8 +9,9 @@ import pytest
 from yt_dlp.networking.exceptions import TransportError
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError
 
-from transcriber import failures
-from transcriber.failures import BY_CLASS, FAILURES, VideoFailure, classify, item_error
+from transcriber import diagnosis
+from transcriber.diagnosis import BY_CLASS, classify
+from transcriber.failures import FAILURES, VideoFailure, item_error
 
 
 @pytest.mark.parametrize("reason", FAILURES)
@@ -24,8 +25,8 @@ def test_every_failure_is_worded_for_people(reason: str) -> None:
 
 def test_every_reason_is_in_the_table() -> None:
     """No translation leads to a reason without a sentence."""
-    reasons = {*failures._BY_STATUS.values(), *BY_CLASS.values()}
-    reasons |= {reason for _, reason in failures._BY_TEXT}
+    reasons = {*diagnosis._BY_STATUS.values(), *BY_CLASS.values()}
+    reasons |= {reason for _, reason in diagnosis._BY_TEXT}
     assert reasons <= FAILURES.keys()
 
 

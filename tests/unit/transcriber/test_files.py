@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from transcriber.failures import VideoFailure, classify
+from transcriber.diagnosis import classify
+from transcriber.failures import VideoFailure
 from transcriber.fetch.files import path_of
 
 
