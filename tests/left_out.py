@@ -6,6 +6,8 @@ A test that needs something a machine may lack carries a marker from ``NEEDS``. 
 
 import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +26,17 @@ class Need:
     remedy: str
 
 
+def _gives_namespaces() -> bool:
+    enter = "from tests.abuse import internet; internet.enter()"
+    entered = subprocess.run([sys.executable, "-c", enter], capture_output=True, check=False)
+    return entered.returncode == 0
+
+
 NEEDS = {
+    "needs_namespaces": Need(
+        _gives_namespaces,
+        "needs network namespaces: run as root or let users have user namespaces",
+    ),
     "needs_flite": Need(
         lambda: shutil.which("flite") is not None,
         "needs the speech synthesizer flite: `apt-get install flite`",

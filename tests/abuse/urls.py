@@ -31,16 +31,18 @@ ALLOWED = (
 class Attack:
     """``reaches`` says whether it gets where it wants if nothing filters."""
 
+    number: int
     kind: str
     url: str
-    reaches: bool = True
+    reaches: bool
 
 
 def attacks() -> list[Attack]:
     """Return every attack, with its number in what it wants to reach."""
     found = []
     for number, (kind, url) in enumerate(_all()):
-        found.append(Attack(kind, url.replace("MARK", f"mark-{number}"), kind not in _HARMLESS))
+        marked = url.replace("MARK", f"mark-{number}")
+        found.append(Attack(number, kind, marked, kind not in _HARMLESS))
     return found
 
 
@@ -76,7 +78,7 @@ def _named() -> Iterator[tuple[str, str]]:
     for kind in (*web.PAGES, *web.MANIFESTS, "redirect"):
         # Public when the page is read, inside when what it refers to is.
         host = f"{kind}.{CHANGING}"
-        yield "rebinding", f"http://{host}/{kind}?to={quote(f'http://{host}/MARK', safe='')}"
+        yield "rebinding", f"http://{host}/{kind}?to={quote(f'http://{host}/MARK.mp4', safe='')}"
 
 
 def _redirected() -> Iterator[tuple[str, str]]:

@@ -12,6 +12,8 @@ from Cryptodome.Cipher import AES
 from tests.abuse.names import PUBLIC
 
 SAMPLES = Path(__file__).parents[2] / "samples"
+LEADING = "?to="
+
 _KEY = bytes(range(16))
 _HTML = "text/html; charset=utf-8"
 _HLS = "application/vnd.apple.mpegurl"
@@ -30,7 +32,6 @@ PAGES: Mapping[str, str] = {
         '"VideoObject", "name": "a", "contentUrl": "{to}"}}</script>'
     ),
     "jwplayer": '<script>jwplayer("a").setup({{"file": "{to}", "type": "mp4"}});</script>',
-    "flowplayer": '<script>flowplayer("a", {{clip: {{url: "{to}"}}}});</script>',
 }
 MANIFESTS: Mapping[str, tuple[str, str]] = {
     "hls-segment": (_HLS, "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{to}\n#EXT-X-ENDLIST\n"),
@@ -75,6 +76,11 @@ _MPD = (
 )
 
 
+def publish(files: Mapping[str, bytes]) -> None:
+    """Put ``files`` under ``/files/``."""
+    _PUBLISHED.update(files)
+
+
 def leading(kind: str, to: str, **more: str) -> str:
     """Return the public address of what of ``kind`` leads ``to`` an address."""
     given = "&".join(
@@ -98,6 +104,8 @@ async def answer(path: str) -> bytes:
         return response(text.encode(), content_type)
     if kind == "redirect":
         return _redirect(to, asked)
+    if kind.startswith("files/"):
+        return response(_PUBLISHED[kind.removeprefix("files/")])
     return _FIXED.get(kind, lambda: response(b"", status="404 Not Found"))()
 
 
@@ -152,6 +160,7 @@ def _page_bomb() -> bytes:
     return response(body, _HTML, headers={"Content-Encoding": "gzip"})
 
 
+_PUBLISHED: dict[str, bytes] = {}
 _IV = '#EXT-X-KEY:METHOD=AES-128,URI="/key",IV=0x' + "0" * 32 + "\n"
 _FIXED: Mapping[str, Callable[[], bytes]] = {
     "ok.mp3": lambda: response(_sample(), "audio/mpeg"),
