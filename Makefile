@@ -17,7 +17,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
   --no-annotate --no-header pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all chaos check fmt lint types contract breaking proto proto-check docs lock upgrade-yt-dlp \
+.PHONY: help demo test test-all chaos abuse check fmt lint types contract breaking proto proto-check docs lock upgrade-yt-dlp \
   bench-overhead bench-eta bench-gateway bench-scale bench-access bench-engine bench-recovery bench-long
 
 help: ## List the targets.
@@ -36,6 +36,9 @@ SECONDS ?= 60
 SEED ?= 1
 chaos: $(READY) ## Kill, freeze and cut a deployment under load for SECONDS=60; fail if anything is lost.
 	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(if $(FROM),--from $(FROM))
+
+abuse: $(READY) ## Hand in addresses, media and requests of an attacker; fail if any does harm.
+	@GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.abuse
 
 check: lint types contract proto-check ## Check format, lint, types, imports, contract and stubs.
 
