@@ -114,6 +114,23 @@ def _translation(url: str) -> contract.TranscribeRequest:
     )
 
 
+async def test_an_uncertain_language_fails_where_certainty_is_asked(
+    transcriber: Transcriber, samples_url: str
+) -> None:
+    """The error names the guess and its probability; a lower demand is met by the same file."""
+    url = f"{samples_url}/train.mp3"
+    asked = {"model": "base", "language": "auto"}
+    failed, met = await asyncio.gather(
+        transcriber.transcribe(url, "strict", min_language_confidence=1, **asked),
+        transcriber.transcribe(url, "lenient", min_language_confidence=0.5, **asked),
+    )
+    assert failed.error.reason == "LANGUAGE_UNCERTAIN"
+    assert failed.error.metadata["language"] == "en"
+    assert 0.5 < float(failed.error.metadata["probability"]) < 1
+    assert not failed.error.retryable
+    assert met.transcript.language_code == "en"
+
+
 async def test_a_moment_of_sound_is_no_crash(transcriber: Transcriber, media: MediaServer) -> None:
     """Ten milliseconds without a voice filter, with word times: the engine lives on."""
     noise = np.random.default_rng(1).integers(-9000, 9000, RATE // 100).astype(np.int16)

@@ -6,7 +6,7 @@ starve a short one.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 
@@ -24,9 +24,9 @@ RowT = TypeVar("RowT", bound=Groupable)
 
 
 class RowQueue(Generic[RowT]):
-    """Rows that wait; a batch has at most ``most_rows``."""
+    """Rows that wait; a batch has at most ``most_rows`` of the kind of its first row."""
 
-    def __init__(self, most_rows: int) -> None:
+    def __init__(self, most_rows: Callable[[RowT], int]) -> None:
         self._most_rows = most_rows
         # The task that was served longest ago comes first.
         self._waiting: OrderedDict[Hashable, deque[RowT]] = OrderedDict()
@@ -48,9 +48,10 @@ class RowQueue(Generic[RowT]):
         """
         if not self._waiting:
             return []
-        group = next(iter(self._waiting.values()))[0].group
+        first = next(iter(self._waiting.values()))[0]
+        group = first.group
         alike = sum(row.group == group for rows in self._waiting.values() for row in rows)
-        room = min(self._most_rows, -(-alike // workers))
+        room = min(self._most_rows(first), -(-alike // workers))
         return [self._remove(row) for row in self._in_turns(group, room)]
 
     def _in_turns(self, group: Hashable, room: int) -> list[RowT]:

@@ -21,7 +21,8 @@ FRAMES_PER_SECOND = 100
 _FULL_FRAMES = 3000
 # Beyond its end a row needs some silence, or the model does not see that the speech has ended.
 _MARGIN_FRAMES = 300
-_BUCKETS_SECONDS = (4, 8, 16)
+_AXIS_STEP_FRAMES = 200
+_DYNAMIC_RANGE = 2.0  # Of OpenAI's features: 8 decades, divided by 4.
 _BEST_OF = 5
 _LATEST_START_TIMESTAMP = 50  # One second, as in OpenAI's decoding.
 # Nobody speaks faster than this; a row that repeats itself would otherwise hold up its batch.
@@ -83,9 +84,16 @@ class Row:
         return int(self.features.shape[-1])
 
     @property
+    def axis(self) -> int:
+        """Frames that the model is given: by the row alone, so no neighbour changes its text."""
+        if isinstance(self.ask, Decoding) and self.ask.full_axis:
+            return _FULL_FRAMES
+        steps = -(-(self.frames + _MARGIN_FRAMES) // _AXIS_STEP_FRAMES)
+        return min(_FULL_FRAMES, steps * _AXIS_STEP_FRAMES)
+
+    @property
     def group(self) -> tuple[Detection | Decoding, int]:
-        seconds = self.frames / FRAMES_PER_SECOND
-        return self.ask, next((edge for edge in _BUCKETS_SECONDS if seconds <= edge), 30)
+        return self.ask, self.axis
 
 
 @dataclass(frozen=True)
@@ -115,14 +123,14 @@ def run(rows: Sequence[Row]) -> list[Decoded] | list[Languages]:
 
 def _detect(ask: Detection, rows: Sequence[Row]) -> list[Languages]:
     whisper = ask.model.whisper.model
-    answers = whisper.detect_language(whisper.encode(_storage(rows, full_axis=False)))
+    answers = whisper.detect_language(_encode(whisper, rows))
     # A language comes as a token, "<|de|>".
     return [{token[2:-2]: probability for token, probability in answer} for answer in answers]
 
 
 def _decode(ask: Decoding, rows: Sequence[Row]) -> list[Decoded]:
     whisper = ask.model.whisper.model
-    encoded = whisper.encode(_storage(rows, ask.full_axis))
+    encoded = _encode(whisper, rows)
     results = whisper.generate(
         encoded,
         [list(row.prompt) for row in rows],
@@ -166,15 +174,21 @@ def _decoded(row: Row, result: Any) -> Decoded:
     )
 
 
-def _storage(rows: Sequence[Row], full_axis: bool) -> ctranslate2.StorageView:
-    frames = max(row.frames for row in rows)
-    axis = _FULL_FRAMES if full_axis else min(_FULL_FRAMES, frames + _MARGIN_FRAMES)
-    axis += axis % 2  # The encoder halves it.
+def _encode(whisper: ctranslate2.models.Whisper, rows: Sequence[Row]) -> ctranslate2.StorageView:
+    if whisper.device != "cpu":
+        return whisper.encode(_storage(rows))
+    # The attention of several long rows outgrows the caches of a CPU: one by one is faster.
+    encoded = [np.asarray(whisper.encode(_storage([row]))) for row in rows]
+    return ctranslate2.StorageView.from_array(np.concatenate(encoded))
+
+
+def _storage(rows: Sequence[Row]) -> ctranslate2.StorageView:
+    axis = rows[0].axis
     batch = np.empty((len(rows), rows[0].features.shape[0], axis), np.float32)
     for place, row in zip(batch, rows, strict=True):
-        # The floor of a row is its silence. Zero, which faster-whisper pads with, is a hum: on a
-        # short axis base takes it for speech and repeats itself.
-        place[:] = row.features.min()
+        # What the features of digital silence are, as in OpenAI's training. Zero, which
+        # faster-whisper pads with, is a hum: on a short axis it is taken for speech.
+        place[:] = row.features.max() - _DYNAMIC_RANGE
         place[:, : row.frames] = row.features[:, :axis]
     return ctranslate2.StorageView.from_array(batch)
 

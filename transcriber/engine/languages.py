@@ -52,3 +52,10 @@ def choose(heard: Sequence[Languages]) -> Language:
         total.update(probabilities)
     code, summed = total.most_common(1)[0]
     return Language(code, summed / len(heard))
+
+
+def require(language: Language, least: float) -> None:
+    """Raise VideoFailure LANGUAGE_UNCERTAIN if ``language`` is less likely than ``least``."""
+    if language.probability is not None and language.probability < least:
+        probability = f"{language.probability:.2f}"
+        raise VideoFailure("LANGUAGE_UNCERTAIN", language=language.code, probability=probability)

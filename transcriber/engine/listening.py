@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from transcriber.engine.decoding import Features
 from transcriber.engine.samples import SampleFile
 from transcriber.engine.spans import quietest, spans
-from transcriber.engine.windows import PAD_SECONDS, SAMPLE_RATE, Piece, Window, pack
+from transcriber.engine.windows import SAMPLE_RATE, Piece, Window, pack, surround
 
-_VAD = VadOptions(min_silence_duration_ms=300, speech_pad_ms=int(PAD_SECONDS * 1000))
+_VAD = VadOptions(min_silence_duration_ms=300, speech_pad_ms=0)
 _FULL_SCALE = np.float32(32768)
 _STRETCH = 1.25
 _SHORTEST_SECONDS = 0.5  # Word times fail on pieces of a few milliseconds: pad with silence.
@@ -58,7 +58,8 @@ class Listener:
 
     def _speech(self, start: int, end: int) -> list[Piece]:
         parts = get_speech_timestamps(self._samples(Window(((start, end),))), _VAD)
-        return [(start + part["start"], start + part["end"]) for part in parts]
+        speech = [(start + part["start"], start + part["end"]) for part in parts]
+        return surround(speech, (start, end))
 
     def _short(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """Cut what is much too long in the last third of a window, where that is quietest."""

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from transcriber.engine.decoding import Decoded
+from transcriber.engine.utterances import Utterance
 
 _REPETITIVE = 2.4
 _UNSURE = -1.0
 _SILENT = 0.6
+# Nobody speaks faster; a few tokens more may share a moment.
+_TOKENS_PER_SECOND = 20
+_TOKENS_BESIDE = 5
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,19 @@ def judge(decoded: Decoded) -> Verdict:
     unsure = decoded.avg_logprob < _UNSURE
     if unsure and decoded.no_speech_prob > _SILENT:
         return Verdict.SILENCE
-    if unsure or is_repetitive(decoded):
+    if unsure or _is_muddled(decoded):
         return Verdict.DOUBTFUL
     return Verdict.GOOD
 
 
-def is_repetitive(decoded: Decoded) -> bool:
-    return compression_ratio(decoded.text) > _REPETITIVE
+def _is_muddled(decoded: Decoded) -> bool:
+    repetitive = compression_ratio(decoded.text) > _REPETITIVE
+    return repetitive or any(map(_is_hurried, decoded.utterances))
+
+
+def _is_hurried(said: Utterance) -> bool:
+    """Tell whether there is more text than its time can hold: a sentence heard twice."""
+    return len(said.tokens) > (said.end - said.start) * _TOKENS_PER_SECOND + _TOKENS_BESIDE
 
 
 def next_attempt(tried: Sequence[Decoded]) -> Attempt | None:
@@ -73,5 +83,5 @@ def next_attempt(tried: Sequence[Decoded]) -> Attempt | None:
 
 def best(tried: Sequence[Decoded]) -> Decoded:
     """Return the surest of ``tried``, of those that do not repeat themselves if there are any."""
-    plain = [decoded for decoded in tried if not is_repetitive(decoded)]
+    plain = [decoded for decoded in tried if not _is_muddled(decoded)]
     return max(plain or tried, key=lambda decoded: decoded.avg_logprob)

@@ -51,10 +51,11 @@ class Task:
 def recognize(
     task: Task, options: batch_pb2.TranscribeOptions, asked: str
 ) -> tuple[Language, Transcription]:
-    """Return what is said in the file. Raises what every row failed with."""
+    """Return what is said in the file. Raises what every row failed with, and VideoFailure."""
     windows = task.listener.windows()
     first = list(itertools.islice(windows, _LANGUAGE_WINDOWS))
     language = _detect(task, first) if asked == languages.AUTO else Language(asked)
+    languages.require(language, options.min_language_confidence)
     transcription = Transcription()
     if first:
         asking = wording(task.model, options, language.code)

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 SAMPLE_RATE = 16_000
 # Silence that is kept before and after speech; with less, words at the edges are lost.
 PAD_SECONDS = 0.4
+# A shorter pause is kept whole: what the detector takes for one may be somebody who speaks softly.
+PAUSE_SECONDS = 2.0
+_PAD = int(PAD_SECONDS * SAMPLE_RATE)
+_PAUSE = int(PAUSE_SECONDS * SAMPLE_RATE)
 
 # The pieces of a window: (start, end) in samples of the file, in order.
 Piece = tuple[int, int]
@@ -69,6 +73,25 @@ class Window:
                 pieces.append(inner)
             before += end - start
         return Window(tuple(pieces)) if pieces else None
+
+
+def surround(speech: Sequence[Piece], span: Piece) -> list[Piece]:
+    """Return ``speech``, which lies in ``span``, with the silence to be kept around each piece."""
+    if not speech:
+        return []
+    starts, ends = zip(*speech, strict=True)
+    first = span[0] if _is_pause(span[0], starts[0]) else starts[0] - _PAD
+    last = span[1] if _is_pause(ends[-1], span[1]) else ends[-1] + _PAD
+    edges = [first]
+    for end, start in zip(ends, starts[1:], strict=False):
+        middle = (end + start) // 2
+        edges += (middle, middle) if _is_pause(end, start) else (end + _PAD, start - _PAD)
+    edges.append(last)
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _is_pause(start: int, end: int) -> bool:
+    return end - start < _PAUSE
 
 
 def pack(pieces: Iterable[Piece], most: int) -> Iterator[Window]:

@@ -20,7 +20,7 @@ class Row:
 
 
 def _queue(*rows: Row) -> RowQueue[Row]:
-    queue: RowQueue[Row] = RowQueue(MOST_ROWS)
+    queue: RowQueue[Row] = RowQueue(lambda row: MOST_ROWS)
     for row in rows:
         queue.add(row)
     return queue

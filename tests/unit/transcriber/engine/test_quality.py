@@ -4,6 +4,7 @@ import pytest
 
 from transcriber.engine.decoding import Decoded
 from transcriber.engine.quality import LADDER, Verdict, best, judge, next_attempt
+from transcriber.engine.utterances import Utterance
 
 
 def _decoded(
@@ -13,6 +14,7 @@ def _decoded(
 
 
 LOOP = _decoded("again and " * 40)
+HURRIED = Decoded([Utterance(4.04, 4.06, tuple(range(9)))], "The same once more.", -0.3, 0.1)
 UNSURE = _decoded(avg_logprob=-1.2)
 SILENCE = _decoded("Thank you.", avg_logprob=-1.4, silent=0.9)
 
@@ -22,13 +24,14 @@ SILENCE = _decoded("Thank you.", avg_logprob=-1.4, silent=0.9)
     [
         (_decoded(), Verdict.GOOD),
         (LOOP, Verdict.DOUBTFUL),
+        (HURRIED, Verdict.DOUBTFUL),
         (UNSURE, Verdict.DOUBTFUL),
         (SILENCE, Verdict.SILENCE),
         (_decoded(silent=0.9), Verdict.GOOD),
     ],
 )
 def test_verdicts(decoded: Decoded, verdict: Verdict) -> None:
-    """Repetition and doubt are seen; silence counts only where the words are unsure as well."""
+    """Repetition, haste and doubt are seen; silence counts only if the words are unsure too."""
     assert judge(decoded) is verdict
 
 
@@ -51,5 +54,5 @@ def test_what_is_good_is_not_tried_again() -> None:
 
 def test_the_surest_without_repetition_is_best() -> None:
     """A repetition is sure of itself, and still the worse choice."""
-    assert best([LOOP, UNSURE]) == UNSURE
+    assert best([LOOP, HURRIED, UNSURE]) == UNSURE
     assert best([LOOP, LOOP]) == LOOP

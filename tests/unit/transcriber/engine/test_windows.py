@@ -1,10 +1,12 @@
 """Windows: what they hold, and where their times lie in the file."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcriber.engine.windows import SAMPLE_RATE, Piece, Window, holes, pack
+from transcriber.engine.windows import SAMPLE_RATE, Piece, Window, holes, pack, surround
 
 MOST = 15 * SAMPLE_RATE
 
@@ -34,6 +36,39 @@ def test_windows_are_filled() -> None:
     second = SAMPLE_RATE
     pieces = [(0, 8 * second), (9 * second, 15 * second), (20 * second, 25 * second)]
     assert list(pack(pieces, MOST)) == [Window(tuple(pieces[:2])), Window(tuple(pieces[2:]))]
+
+
+def _seconds(*pieces: tuple[float, float]) -> list[Piece]:
+    return [(int(start * SAMPLE_RATE), int(end * SAMPLE_RATE)) for start, end in pieces]
+
+
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [
+        ([], []),
+        # Long silence: a little of it on either side.
+        ([(5, 10)], [(4.6, 10.4)]),
+        # Pauses are kept whole, those at the edges too.
+        ([(1, 10), (11, 19)], [(0, 10.5), (10.5, 20)]),
+        ([(1, 5), (15, 19)], [(0, 5.4), (14.6, 20)]),
+    ],
+)
+def test_only_long_silence_is_left_out(
+    found: list[tuple[float, float]], kept: list[tuple[float, float]]
+) -> None:
+    """Whom the detector takes for silent for a moment is heard all the same."""
+    assert surround(_seconds(*found), (0, 20 * SAMPLE_RATE)) == _seconds(*kept)
+
+
+@given(speech())
+def test_silence_belongs_to_one_piece(pieces: list[Piece]) -> None:
+    """All speech stays in its piece, within the span, and no sample is in two pieces."""
+    end = pieces[-1][1] if pieces else 0
+    kept = surround(pieces, (0, end))
+    for (start, stop), (kept_start, kept_stop) in zip(pieces, kept, strict=True):
+        assert 0 <= kept_start <= start < stop <= kept_stop <= end
+    for (_, stop), (start, _) in itertools.pairwise(kept):
+        assert stop <= start
 
 
 TWO = Window(((SAMPLE_RATE, 3 * SAMPLE_RATE), (10 * SAMPLE_RATE, 14 * SAMPLE_RATE)))
