@@ -129,10 +129,10 @@ async def test_without_a_server_one_is_started_for_the_job(
 
 
 async def test_files_of_this_machine_can_be_transcribed(tmp_path: Path) -> None:
-    """``--media-root`` opens the files of one directory by their addresses, and no others."""
+    """``--media-root`` opens the files of one directory, by path or address, and no others."""
     env = command.environment(tmp_path)
     async with up(tmp_path, "--media-root", str(SAMPLES)):
-        done = await command.run("transcribe", (SAMPLES / "train.mp3").as_uri(), env=env)
+        done = await command.run("transcribe", str(SAMPLES / "train.mp3"), env=env)
         outside = await command.run("transcribe", Path(__file__).as_uri(), env=env)
     assert done.code == 0, done.errors
     assert outside.code == 1

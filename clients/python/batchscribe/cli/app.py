@@ -307,7 +307,13 @@ def _all_urls(urls: list[str] | None, file: typer.FileText | None) -> list[str]:
     given = [*(urls or []), *(line for line in lines if line and not line.startswith("#"))]
     if not given:
         raise session.Misuse("Give at least one address, or a file of them with -f.")
-    return given
+    return [_address_of(one) for one in given]
+
+
+def _address_of(text: str) -> str:
+    """Return the address of a file that is there, and anything else as it is."""
+    path = Path(text)
+    return path.absolute().as_uri() if "://" not in text and path.is_file() else text
 
 
 def _missing(urls: list[str], folder: TranscriptFolder | None) -> list[str]:
