@@ -39,21 +39,17 @@ app = typer.Typer(
 )
 keys = typer.Typer(no_args_is_help=True, help="Keys that callers present.")
 users = typer.Typer(no_args_is_help=True, help="Users, their tiers and roles.")
-app.add_typer(keys, name="keys")
 usage = typer.Typer(no_args_is_help=True, help="What users have had.")
-app.add_typer(users, name="users")
 secrets = typer.Typer(no_args_is_help=True, help="What seals secrets in Redis.")
-app.add_typer(secrets, name="secrets")
-app.add_typer(usage, name="usage")
+for name, commands in (("keys", keys), ("users", users), ("usage", usage), ("secrets", secrets)):
+    app.add_typer(commands, name=name)
 
 _USER = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 _SPAN = re.compile(r"(\d{1,5})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])")
 # A table that is piped is not cut to a width that nobody sees.
 _WIDE = 1000
-
-
-_MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])")
 
 
 def _month(text: str) -> str:
