@@ -195,7 +195,7 @@ class FetchSetup(_message.Message):
     cookies_file: _builtins.str
     """The operator's cookie file for yt-dlp; empty for none."""
     proxy: _builtins.str
-    """The operator's upstream proxy; empty for none."""
+    """The proxy that everything is fetched through: the parent's filter."""
     media_root: _builtins.str
     """The directory below which `file:` addresses may be read; empty for none."""
     scratch_bytes: _builtins.int
