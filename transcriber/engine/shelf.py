@@ -5,6 +5,7 @@ alone may be larger. Who waits for room goes before those who come later, whatev
 """
 
 import ctypes
+import re
 import threading
 import time
 from collections import defaultdict
@@ -25,6 +26,7 @@ from transcriber.engine.plan import plan
 _WAIT_SECONDS = 1.0
 # Nobody can look into a download or a load; this is the time for both on a bad day.
 _LOAD_SECONDS = 3600.0
+_OF_THE_DEVICE = re.compile("CUDA|libcu|compute type")
 
 # Called by who waits or is about to load; raises to give up. The argument is the time until the
 # next call at most; 0 for the usual.
@@ -119,8 +121,7 @@ class Shelf:
         place = self._make_room(name, (directory / models.WEIGHTS).stat().st_size, check)
         try:
             check(_LOAD_SECONDS)
-            model = Model(name, models.sha256_of(directory), self._read(name, directory))
-            canary.listen(model)
+            model = self._tried(name, directory)
         except BaseException:
             with self._changed:
                 del self._places[name]
@@ -166,20 +167,32 @@ class Shelf:
     def _report(self) -> None:
         self._on_change([name for name, place in self._places.items() if place.model])
 
-    def _read(self, name: str, directory: Path) -> WhisperModel:
+    def _tried(self, name: str, directory: Path) -> Model:
+        """Return the model once it has heard something. Raises VideoFailure MODEL_UNAVAILABLE."""
         try:
-            return WhisperModel(
-                str(directory),
-                device=self.plan.kind,
-                compute_type=self.plan.compute_type,
-                cpu_threads=self.plan.threads,
-                num_workers=self.plan.workers,
-                local_files_only=True,
-            )
+            model = Model(name, models.sha256_of(directory), self._read(directory))
+            canary.listen(model)
         except (RuntimeError, ValueError) as error:
             if is_out_of_memory(error):
                 raise
-            raise models.unavailable(name, "its files cannot be read.") from error
+            raise models.unavailable(name, _cause(error)) from error
+        return model
+
+    def _read(self, directory: Path) -> WhisperModel:
+        return WhisperModel(
+            str(directory),
+            device=self.plan.kind,
+            compute_type=self.plan.compute_type,
+            cpu_threads=self.plan.threads,
+            num_workers=self.plan.workers,
+            local_files_only=True,
+        )
+
+
+def _cause(error: Exception) -> str:
+    """Say why a model cannot be used, with CTranslate2's words where these are of the device."""
+    text = str(error).rstrip(".")
+    return f"{text}." if _OF_THE_DEVICE.search(text) else "its files cannot be read."
 
 
 def _return_memory() -> None:
