@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from batchscribe.v1.batch_service_pb2 import WatchBatchResponse
 
-from gateway.__main__ import main as serve
+from gateway.__main__ import serve
 from gateway.store import scripts
 from gateway.watch import Watches
 

@@ -23,8 +23,9 @@ def folder() -> Iterator[Path]:
 
 async def test_nothing_is_lost_or_doubled_under_fire(folder: Path) -> None:
     """Whatever is killed, frozen or cut, each item ends once and each watcher sees it once."""
-    faults = plan(seed=2, seconds=24.0, pace_seconds=3.0)
-    report = await run(Campaign(seconds=24.0, seed=2, faults=faults), folder)
+    faults = plan(seed=2, seconds=16.0, pace_seconds=2.0)
+    campaign = Campaign(seconds=17.0, seed=2, faults=faults, items_per_second=30.0)
+    report = await run(campaign, folder)
     assert report.verdict.is_clean, report.lines()
     assert {strike.fault.target for strike in report.kills} == set(Target), report.lines()
     assert report.items > 400
