@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests import faketime
+from tests.browser import chromium
 from tests.chaos import versions
 
 
@@ -36,6 +37,10 @@ NEEDS = {
     "needs_namespaces": Need(
         _gives_namespaces,
         "needs network namespaces: run as root or let users have user namespaces",
+    ),
+    "needs_chromium": Need(
+        lambda: chromium.find_chromium() is not None,
+        "needs a browser: `apt-get install chromium`, or name one in CHROMIUM",
     ),
     "needs_flite": Need(
         lambda: shutil.which("flite") is not None,

@@ -27,7 +27,7 @@ function newBatch(models, quota) {
   const model = h("select", { id: "model" }, models.map(({ name, is_default: isDefault }) =>
     h("option", { value: name, selected: isDefault }, isDefault ? `${name} (default)` : name)));
   const playlists = h("input", { id: "playlists", type: "checkbox" });
-  const name = h("input", { id: "name", maxlength: "100", placeholder: "Optional" });
+  const name = h("input", { id: "name", maxlength: "63", placeholder: "Optional" });
   const start = h("button", { class: "primary" }, "Transcribe");
 
   function update() {

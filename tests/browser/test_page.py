@@ -1,0 +1,150 @@
+"""The web page in a real browser, from the first address to the downloaded file."""
+
+import re
+import zipfile
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.story import HOSTILE, Story
+from tests.running_gateway import KEY, running_gateway
+from tests.scripted_transcriber import ScriptedTranscriber, running
+
+pytestmark = pytest.mark.needs_chromium
+
+LECTURES = [f"https://example.org/lecture-{number}" for number in range(3)]
+
+
+async def test_a_batch_is_pasted_followed_read_and_downloaded(story: Story) -> None:
+    """The whole story: paste, watch, read, search, download, and find it again."""
+    page = story.page
+    await story.paste("https://example.org/broken", *LECTURES, name="Linguistics 101")
+    await expect(page.get_by_role("heading", name="Linguistics 101")).to_be_visible()
+    await expect(story.row("lecture-0")).to_contain_text("Transcribing50%")
+    await expect(story.row("broken")).to_contain_text("Failed")
+    story.end(*LECTURES)
+    await expect(page.get_by_text("Ended: 3 of 4 videos done, 1 not.")).to_be_visible()
+    await expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
+    async with page.expect_download() as downloading:
+        await page.get_by_role("button", name="Download all").click()
+    with zipfile.ZipFile(await (await downloading.value).path()) as files:
+        assert len(files.namelist()) == 3
+    await story.row("lecture-1").get_by_role("link").click()
+    await expect(page.get_by_text("Sentence 19 of the lecture.")).to_be_visible()
+    await page.get_by_role("searchbox").fill("Sentence 1")
+    await expect(page.get_by_role("mark")).to_have_count(11)
+    async with page.expect_download() as downloading:
+        await page.get_by_role("button", name="srt").click()
+    assert (await downloading.value).suggested_filename.endswith(".srt")
+    await page.get_by_role("link", name="Batchscribe").click()
+    await expect(story.row("Linguistics 101")).to_contain_text("Partly done")
+
+
+async def test_a_hostile_title_is_only_text(story: Story) -> None:
+    """Markup in a title is shown as it is written, on every view, and never runs."""
+    page = story.page
+    await story.paste(LECTURES[0])
+    story.end(LECTURES[0])
+    title = page.get_by_role("link", name=HOSTILE)
+    await title.click()
+    await expect(page.get_by_role("heading", name=HOSTILE)).to_be_visible()
+    assert await page.evaluate("window.owned") is None
+    assert await page.locator("main img, main script").count() == 0
+
+
+async def test_the_policy_stops_scripts_in_the_page(story: Story) -> None:
+    """A script that got into the page after all would not run: the policy forbids it."""
+    ran = await story.page.evaluate(
+        """() => { const script = document.createElement("script");
+        script.textContent = "window.ran = true"; document.body.append(script);
+        return Boolean(window.ran) }"""
+    )
+    assert ran is False
+
+
+async def test_the_key_leaves_the_address(story: Story) -> None:
+    """A key in the fragment is taken and gone from the address; signing out forgets it."""
+    page = story.page
+    await expect(page.get_by_role("heading", name="New batch")).to_be_visible()
+    assert page.url == f"{story.root}#/"
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_label("API key")).to_be_focused()
+    await page.get_by_label("API key").fill("bs_no_key")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_contain_text("key")
+
+
+async def test_refusals_stand_beside_their_lines(story: Story) -> None:
+    """What is wrong with an address is told with its line, and choosing it selects the line."""
+    page = story.page
+    await story.paste(LECTURES[0], "", "nonsense")
+    await expect(page.get_by_role("alert")).to_contain_text("Line 3")
+    await page.get_by_role("button", name="Line 3").click()
+    selected = await page.evaluate("getSelection().toString()")
+    assert selected == "nonsense"
+
+
+async def test_the_keyboard_is_enough(story: Story) -> None:
+    """A batch can be started and its transcript opened without a mouse."""
+    page = story.page
+    await page.get_by_label("Videos, playlists or feeds").focus()
+    await page.keyboard.type(LECTURES[0])
+    for _ in range(5):
+        await page.keyboard.press("Tab")
+    await expect(page.get_by_role("button", name="Transcribe")).to_be_focused()
+    await page.keyboard.press("Enter")
+    story.end(LECTURES[0])
+    link = story.row("lecture-0").get_by_role("link")
+    await expect(story.row("lecture-0")).to_contain_text("Done")
+    await link.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("searchbox")).to_be_visible()
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+async def test_a_phone_shows_everything_without_scrolling_sideways(
+    story: Story, colours: str
+) -> None:
+    """On a narrow screen nothing is wider than the screen, in light and in dark."""
+    page = story.page
+    await page.emulate_media(color_scheme="dark" if colours == "dark" else "light")
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await story.paste(f"https://example.org/{'long' * 60}", name="word" * 15)
+    await expect(page.get_by_role("progressbar")).to_be_visible()
+    assert await _width(page) <= 360
+    ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    lightness = [int(part) for part in re.findall(r"\d+", ground)]
+    assert (sum(lightness) < 128) == (colours == "dark")
+
+
+async def test_five_hundred_videos_are_all_there(story: Story) -> None:
+    """An ended batch of 500 shows every one of them, and its filters count them."""
+    page = story.page
+    await story.paste(*(f"https://example.org/{number}/broken" for number in range(500)))
+    await expect(page.get_by_text("Ended: 0 of 500 videos done")).to_be_visible(timeout=60_000)
+    await page.reload()
+    await expect(page.get_by_role("listitem")).to_have_count(500)
+    await expect(page.get_by_role("button", name="Not done 500")).to_be_visible()
+
+
+async def test_the_page_goes_on_after_a_restart(redis_url: str, page: Page) -> None:
+    """While the gateway is away the page says so; when another takes over it goes on by itself."""
+    story = Story(page)
+    lost = page.get_by_text("The connection is lost.")
+    async with running(ScriptedTranscriber(story.script)) as transcriber:
+        workers = [transcriber.address]
+        async with running_gateway(redis_url, workers, http_listen="127.0.0.1:0") as gateway:
+            await page.goto(f"http://{gateway.http}/#key={KEY}")
+            await story.paste(LECTURES[0])
+            await expect(story.row("lecture-0")).to_contain_text("Transcribing")
+        await expect(lost).to_be_visible()
+        async with running_gateway(redis_url, workers, http_listen=gateway.http):
+            story.end(LECTURES[0])
+            await expect(page.get_by_text("All done: 1 video.")).to_be_visible(timeout=30_000)
+            await expect(lost).to_be_hidden()
+            await expect(page.get_by_role("listitem")).to_have_count(1)
+
+
+async def _width(page: Page) -> int:
+    width: int = await page.evaluate("document.documentElement.scrollWidth")
+    return width
