@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from gateway.errors import NotFound
 from gateway.store import ENDED_BATCH_STATES, BatchStore, connect, keys
 from tests.chaos import recovery
+from tests.chaos.books import misbooked
 from tests.chaos.invariants import Inspection, Verdict
 from tests.chaos.journal import Entry
 from tests.chaos.load import Load, Promise
@@ -111,6 +112,8 @@ async def run(campaign: Campaign, folder: Path) -> Report:
         await _until_settled(campaign, monkey, load, redis)
         auditing.cancel()
         verdict = await inspection.judge(load, receiver.accepted)
+        if campaign.source == ROOT:  # Earlier versions keep no books.
+            verdict.problems += await misbooked(redis, load)
         ended = [service.name for service in deployment.services if service.has_ended]
         verdict.problems += [f"{name} ended by itself" for name in (*monkey.found_dead, *ended)]
         return _report(load, monkey.strikes, verdict, deployment.entries())
