@@ -29,7 +29,9 @@ class Tally:
 
     @classmethod
     def parse(cls, text: bytes) -> "Tally":
-        return cls(*(int(number or 0) for number in text.split(b",")))
+        # A later version may have added numbers at the end.
+        known = text.split(b",")[: len(cls.__match_args__)]
+        return cls(*(int(number or 0) for number in known))
 
     @property
     def ended(self) -> int:
