@@ -143,6 +143,10 @@ class ScriptedTranscriber(TranscriberServiceServicer):
         self.resolved[request.url] += 1
         return await self.resolve(request)
 
+    def has_said(self, statuses: int) -> bool:
+        """Say whether so many statuses have gone out."""
+        return self.statuses >= statuses
+
     async def CancelTask(
         self, request: CancelTaskRequest, context: status.Context
     ) -> CancelTaskResponse:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
+from functools import partial
 
 from batchscribe.transcriber.v1.transcriber_service_pb2 import (
     TaskStage,
@@ -302,7 +303,7 @@ async def test_an_idle_gateway_leaves_claims_to_its_poll(valkey: Valkey) -> None
         for _ in range(50):
             told = transcriber.statuses
             transcriber.offer(4)
-            await wait_until(lambda told=told: transcriber.statuses > told)
+            await wait_until(partial(transcriber.has_said, told + 1))
         polls = (time.monotonic() - begun) / POLL_SECONDS
     assert proxy.seen["claim"] - claims <= 2 * polls + 5
 

@@ -42,7 +42,7 @@ def test_a_playlist_counts_as_many_once_it_is_known() -> None:
         item_id="item_1_0", playlist=batch_pb2.PlaylistPlace(url="http://x/list", place=1)
     )
     first.warnings.add(reason="PLAYLIST_CUT")
-    overview.apply("batch_1", Event(item_changed=first, progress={"total": 7}))
+    overview.apply("batch_1", Event(item_changed=first, progress=batch_pb2.BatchProgress(total=7)))
     assert (overview.total, overview.cut_playlists) == (7, ["http://x/list"])
 
 
