@@ -2,9 +2,12 @@
 
 import re
 import zipfile
+from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from batchscribe.client.discovery import Server
+from batchscribe.local.page import sign_in_file
+from playwright.async_api import Browser, Page, expect
 
 from tests.browser.story import HOSTILE, Story
 from tests.running_gateway import KEY, running_gateway
@@ -32,7 +35,7 @@ async def test_a_batch_is_pasted_followed_read_and_downloaded(story: Story) -> N
     await story.row("lecture-1").get_by_role("link").click()
     await expect(page.get_by_text("Sentence 19 of the lecture.")).to_be_visible()
     await page.get_by_role("searchbox").fill("Sentence 1")
-    await expect(page.get_by_role("mark")).to_have_count(11)
+    await expect(page.locator("mark")).to_have_count(11)
     async with page.expect_download() as downloading:
         await page.get_by_role("button", name="srt").click()
     assert (await downloading.value).suggested_filename.endswith(".srt")
@@ -72,6 +75,18 @@ async def test_the_key_leaves_the_address(story: Story) -> None:
     await page.get_by_label("API key").fill("bs_no_key")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("alert")).to_contain_text("key")
+
+
+async def test_the_sign_in_file_leads_to_the_page(
+    story: Story, browser: Browser, tmp_path: Path
+) -> None:
+    """What `batchscribe up --open` opens signs in, and no other user can read it."""
+    http = story.root.removeprefix("http://").rstrip("/")
+    file = sign_in_file(tmp_path, Server(address="", api_key=KEY, http=http, redis_url=""))
+    assert file.stat().st_mode & 0o077 == 0
+    page = await browser.new_page()  # A tab that has no key yet.
+    await page.goto(file.as_uri())
+    await expect(page.get_by_role("heading", name="New batch")).to_be_visible()
 
 
 async def test_refusals_stand_beside_their_lines(story: Story) -> None:

@@ -59,8 +59,12 @@ def up(
         ),
     ] = None,
     redis_url: RedisOption = "",
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Open the web page in your browser, signed in.")
+    ] = False,
 ) -> None:
     """Run everything on this machine, in the foreground, until Ctrl-C."""
+    from batchscribe.local.page import open_page
     from batchscribe.local.plan import StackSettings
     from batchscribe.local.stack import running
 
@@ -79,8 +83,11 @@ def up(
     async def stay() -> None:
         async with running(settings, partial(session.say, on_stderr)) as server:
             session.say(
-                on_stderr, f"Ready. gRPC on {server.address}, HTTP on http://{server.http}."
+                on_stderr,
+                f"Ready. gRPC on {server.address}, page and REST on http://{server.http}.",
             )
+            if open_browser and not open_page(settings.data_dir, server):
+                session.say(on_stderr, "There is no browser to open here: open the address above.")
             session.say(on_stderr, f"Data, key and logs are in {settings.data_dir}. Ctrl-C stops.")
             try:
                 await asyncio.Event().wait()

@@ -30,7 +30,9 @@ async def run_demo(samples: Path, folder: Path, console: Console) -> bool:
     ``samples`` holds media files and ``texts.json``, which says for each whether it has sound.
     """
     has_audio = {name: clip["audio"] for name, clip in _clips(samples).items()}
-    settings = StackSettings(folder, model=_MODEL, media_root=samples, keeps_batches=False)
+    settings = StackSettings(
+        folder, model=_MODEL, http_port=0, media_root=samples, keeps_batches=False
+    )
     output = folder / "transcripts"
     shutil.rmtree(output, ignore_errors=True)
     session.say(console, "Starting Redis, a gateway and a transcriber on this machine.")
@@ -42,6 +44,10 @@ async def run_demo(samples: Path, folder: Path, console: Console) -> bool:
         urls = [(samples / name).absolute().as_uri() for name in has_audio]
         batch = await client.create_batch(urls)
         session.say(console, f"Batch {batch.batch_id}: {len(urls)} videos, {_MODEL}.")
+        session.say(
+            console,
+            f"The page is at http://{server.http} meanwhile; `batchscribe up --open` opens yours.",
+        )
         with progress.on(console) as display:
             await jobs.follow(client, [batch.batch_id], display, results.take)
     results.print_all()
