@@ -116,6 +116,7 @@ async def run(campaign: Campaign, folder: Path) -> Report:
             verdict.problems += await misbooked(redis, load)
         ended = [service.name for service in deployment.services if service.has_ended]
         verdict.problems += [f"{name} ended by itself" for name in (*monkey.found_dead, *ended)]
+        verdict.problems += [bug for service in deployment.services for bug in service.bugs()]
         return _report(load, monkey.strikes, verdict, deployment.entries())
 
 

@@ -99,6 +99,11 @@ class Service(ABC):
         os.kill(self.pid, signal.SIGCONT)
         self.is_up = True
 
+    def bugs(self) -> list[str]:
+        """Return what it logged as errors: faults that are meant to be survived are warnings."""
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        return [f"{self.name}: {line}" for line in lines if '"level": "error"' in line]
+
     @property
     def _log(self) -> Path:
         return self._folder / f"{self.name}.log"
