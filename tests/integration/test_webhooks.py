@@ -4,7 +4,9 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from batchscribe.cli.webhooks import say_first_attempts
@@ -19,6 +21,7 @@ from batchscribe.v1.batch_service_pb2 import DeleteBatchRequest, RetryBatchReque
 from batchscribe.v1.webhook_service_pb2 import DeliveryState
 from rich.console import Console
 
+from tests.certificates import Authority
 from tests.running_gateway import KEY, METADATA, RunningGateway, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, failed, running, succeeded
 from tests.support import wait_until
@@ -201,6 +204,42 @@ async def test_a_certificate_that_nobody_signed_is_refused(redis_url: str) -> No
         delivery = await settled(client, await end_batch(client, receiver.url))
     assert delivery.last_error.startswith("No TLS connection could be made")
     assert receiver.received == []
+
+
+async def test_tls_holds_the_receiver_to_its_name(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The filter dials an address; certificate and Host are still those of the name."""
+    authority = Authority(tmp_path)
+    issued = authority.issue("receiver", "localhost")
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(issued.cert.read_bytes() + issued.key.read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    async with (
+        telling(redis_url, webhook_retry_seconds=(), egress_allow=("127.0.0.1:*", "[::1]:*")) as (
+            _,
+            client,
+        ),
+        receiving(certificate=chain) as receiver,
+    ):
+        named = receiver.url.replace("127.0.0.1", "localhost")
+        told = await settled(client, await end_batch(client, named))
+        refused = await settled(client, await end_batch(client, receiver.url))
+    assert (state_of(told), state_of(refused)) == ("DELIVERED", "FAILED")
+    assert refused.last_error.startswith("No TLS connection could be made")
+    assert [received.headers["host"] for received in receiver.received] == [urlsplit(named).netloc]
+
+
+@pytest.mark.parametrize("allow", [(), ("10.0.0.0/8:*",)])
+async def test_a_receiver_inside_is_not_told(redis_url: str, allow: tuple[str, ...]) -> None:
+    """An address on loopback that the operator has not opened is not dialled."""
+    async with (
+        telling(redis_url, webhook_retry_seconds=(), egress_allow=allow) as (_, client),
+        receiving() as receiver,
+    ):
+        delivery = await settled(client, await end_batch(client, receiver.url))
+    assert receiver.received == []
+    assert delivery.last_error.startswith("The address does not lead to the internet")
 
 
 async def test_a_batch_without_a_webhook_tells_nobody(redis_url: str) -> None:
