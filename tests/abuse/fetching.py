@@ -67,7 +67,7 @@ async def transcriber(
         "model_dir": folder / "models",
         "work_dir": folder / "work",
         "max_media_bytes": MAX_MEDIA_BYTES,
-        "fetch_timeout_seconds": 20,
+        "fetch_timeout_seconds": 10,
         "drain_grace_seconds": 0,
         "egress_allow": ",".join(allow),
     }

@@ -7,7 +7,7 @@ public web, private networks and all name servers at once, and nothing leaves th
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
@@ -32,7 +32,7 @@ _RTA_OIF = 4
 _LOOPBACK_INDEX = 1
 _UNPRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
-Answer = Callable[[str], Awaitable[bytes]]
+Answer = Callable[[str], AsyncIterator[bytes]]
 
 
 def enter() -> None:
@@ -110,8 +110,9 @@ class Internet:
             )
             return
         await _skip_head(reader)
-        writer.write(await answer(line.split(" ")[1]))
-        await writer.drain()
+        async for piece in answer(line.split(" ")[1]):
+            writer.write(piece)
+            await writer.drain()
 
 
 async def _skip_head(reader: asyncio.StreamReader) -> None:

@@ -141,9 +141,10 @@ class Campaign:
     async def _fetch_media(self, fetching: Fetching) -> None:
         files = dict(list(media.files().items())[:: self._scale.step])
         web.publish(files)
-        outcomes = await fetching.fetch_all(f"http://{PUBLIC}/files/{name}" for name in files)
-        self._report.media = len(files)
-        for name, outcome in zip(files, outcomes, strict=True):
+        paths = [*web.HOSTILE[:: self._scale.step], *(f"files/{name}" for name in files)]
+        outcomes = await fetching.fetch_all(f"http://{PUBLIC}/{path}" for path in paths)
+        self._report.media = len(paths)
+        for name, outcome in zip(paths, outcomes, strict=True):
             self._judge(name, outcome)
         await self._fetch_allowed(fetching)  # It is as well as it was before.
 

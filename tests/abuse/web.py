@@ -1,9 +1,10 @@
 """The public web of the tests: pages, redirects and manifests that lead where they are told to."""
 
+import asyncio
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -76,6 +77,10 @@ _MPD = (
 )
 
 
+# What these send does not come to an end, at once or ever.
+HOSTILE = ("page-bomb", "endless.mp4", "endless.html", "slow.mp4", "slow.html")
+
+
 def publish(files: Mapping[str, bytes]) -> None:
     """Put ``files`` under ``/files/``."""
     _PUBLISHED.update(files)
@@ -89,8 +94,18 @@ def leading(kind: str, to: str, **more: str) -> str:
     return f"http://{PUBLIC}/{kind}?{given}"
 
 
-async def answer(path: str) -> bytes:
-    """Return the response of the public web to a GET of ``path``."""
+async def answer(path: str) -> AsyncIterator[bytes]:
+    """Give the response of the public web to a GET of ``path``, piece by piece."""
+    yield _begin(path)
+    if path.startswith("/endless"):
+        while True:
+            yield bytes(1 << 18)
+    while path.startswith("/slow"):
+        await asyncio.sleep(0.2)
+        yield b"\0"
+
+
+def _begin(path: str) -> bytes:
     parts = urlsplit(path)
     asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
     kind = parts.path.strip("/")
@@ -160,6 +175,7 @@ def _page_bomb() -> bytes:
     return response(body, _HTML, headers={"Content-Encoding": "gzip"})
 
 
+_OPEN_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nConnection: close\r\n\r\n"
 _PUBLISHED: dict[str, bytes] = {}
 _IV = '#EXT-X-KEY:METHOD=AES-128,URI="/key",IV=0x' + "0" * 32 + "\n"
 _FIXED: Mapping[str, Callable[[], bytes]] = {
@@ -172,5 +188,9 @@ _FIXED: Mapping[str, Callable[[], bytes]] = {
     "ok.m3u8": _hls,
     "sealed.m3u8": lambda: _hls(_IV),
     "page-bomb": _page_bomb,
+    "endless.mp4": lambda: _OPEN_HEAD % b"video/mp4",
+    "endless.html": lambda: _OPEN_HEAD % b"text/html" + b"<html>",
+    "slow.mp4": lambda: _OPEN_HEAD % b"video/mp4",
+    "slow.html": lambda: _OPEN_HEAD % b"text/html" + b"<html>",
     "told": lambda: response(json.dumps({"ok": True}).encode(), "application/json"),
 }
