@@ -27,7 +27,7 @@ _ANSWER_SECONDS = 120.0
 class Fetching:
     """Has a transcriber fetch addresses, a few at a time; no gateway looks at them before."""
 
-    def __init__(self, stub: "contract_grpc.TranscriberServiceAsyncStub", pid: int) -> None:
+    def __init__(self, stub: contract_grpc.TranscriberServiceStub, pid: int) -> None:
         self._stub = stub
         self.pid = pid
 

@@ -38,7 +38,7 @@ _FAULTY = (
     grpc.StatusCode.DATA_LOSS,
 )
 _UNFIT_FOR_USERS = ("Traceback", 'File "', "Exception", "Unexpected <class", "site-packages")
-_TIMEOUT_SECONDS = 2.0
+_TIMEOUT_SECONDS = 10.0
 _STREAMED = 1  # The next message of a watch comes when something happens.
 _WORDS = (
     *("", "auto", "en", "tiny.en", "base", "-", "batch_", "batch_1", "trans_1", "msg_1_1", "FULL"),
@@ -94,18 +94,11 @@ class Assault:
         wanted = st.tuples(generator.wire(method.input_type), metadata)
         each(wanted, count, lambda made: self._call(method, *made))
 
-    def _call(self, method: MethodDescriptor, body: bytes, metadata: dict[str, str]) -> None:
+    def _call(self, method: MethodDescriptor, body: bytes, extra: dict[str, str]) -> None:
         path = f"/{method.containing_service.full_name}/{method.name}"
-        sent = [("authorization", self._authorization), *metadata.items()]
+        metadata = (("authorization", self._authorization), *extra.items())
         try:
-            if method.server_streaming:
-                call = self._channel.unary_stream(path)(
-                    body, metadata=sent, timeout=_TIMEOUT_SECONDS
-                )
-                replies = list(islice(call, _STREAMED))
-                call.cancel()
-            else:
-                replies = [self._channel.unary_unary(path)(body, metadata=sent, timeout=10)]
+            replies = self._replies(path, body, metadata, is_stream=method.server_streaming)
         except grpc.RpcError as error:
             call = cast(grpc.Call, error)
             self.findings.judge(path, call.code() in _FAULTY, str(call.details()))
@@ -113,6 +106,18 @@ class Assault:
             self.findings.judge(path, is_internal=False, text="")
             if method.input_type is CreateBatchRequest.DESCRIPTOR:
                 self._note(CreateBatchResponse.FromString(replies[0]).batch.batch_id)
+
+    def _replies(
+        self, path: str, body: bytes, metadata: tuple[tuple[str, str], ...], *, is_stream: bool
+    ) -> list[bytes]:
+        if not is_stream:
+            unary: Any = self._channel.unary_unary(path)
+            return [unary(body, metadata=metadata, timeout=_TIMEOUT_SECONDS)]
+        stream: Any = self._channel.unary_stream(path)
+        call = stream(body, metadata=metadata, timeout=_TIMEOUT_SECONDS)
+        replies = list(islice(call, _STREAMED))
+        call.cancel()
+        return replies
 
     def _note(self, batch_id: str) -> None:
         if batch_id:
@@ -126,15 +131,13 @@ class Assault:
         return paths
 
     def _assail_route(self, verb: str, path: str, generator: Generator, count: int) -> None:
-        wanted = st.fixed_dictionaries(
-            {
-                "word": generator.text(),
-                "query": st.dictionaries(_queries(), generator.text(), max_size=3),
-                "body": generator.body(CreateBatchRequest.DESCRIPTOR),
-                "content_type": st.sampled_from(["application/json", "text/plain", "a/b; c=d", ""]),
-            }
+        wanted = st.tuples(
+            generator.text(),
+            st.dictionaries(_queries(), generator.text(), max_size=3),
+            generator.body(CreateBatchRequest.DESCRIPTOR),
+            st.sampled_from(["application/json", "text/plain", "a/b; c=d", ""]),
         )
-        each(wanted, count, lambda made: self._ask(verb, path, **made))
+        each(wanted, count, lambda made: self._ask(verb, path, *made))
 
     def _ask(
         self, verb: str, path: str, word: str, query: dict[str, str], body: bytes, content_type: str
@@ -182,11 +185,9 @@ class Assault:
         return items
 
     def _read(self, name: str, request: Any, kind: Any) -> Any:
-        metadata = [("authorization", self._authorization)]
-        reply = self._channel.unary_unary(f"{_PREFIX}/{name}")(
-            request.SerializeToString(), metadata=metadata, timeout=10
-        )
-        return kind.FromString(reply)
+        metadata = (("authorization", self._authorization),)
+        path, body = f"{_PREFIX}/{name}", request.SerializeToString()
+        return kind.FromString(self._replies(path, body, metadata, is_stream=False)[0])
 
 
 def _counted(batch: Batch) -> int:

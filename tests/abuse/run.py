@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from batchscribe.client import Client
 from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeResponse
@@ -113,8 +114,8 @@ class Campaign:
     # ---- with it --------------------------------------------------------------------------------
 
     async def _assail_filtered(self, attacks: Sequence[Attack]) -> None:
-        settings = {"cookies_file": self._planted.cookies_file(self._folder)}
-        async with transcriber(self._folder, **settings) as fetching:
+        cookies_file = self._planted.cookies_file(self._folder)
+        async with transcriber(self._folder, cookies_file=cookies_file) as fetching:
             await self._fetch_allowed(fetching)
             await self._fetch_attacks(fetching, attacks)
             await self._fetch_media(fetching)
@@ -171,9 +172,9 @@ class Campaign:
         self._texts += (("an error", text) for text in findings.answers)
 
     @asynccontextmanager
-    async def _gateway(self, **settings: object) -> AsyncIterator[tuple[RunningGateway, Client]]:
+    async def _gateway(self, **settings: Any) -> AsyncIterator[tuple[RunningGateway, Client]]:
         """Run a gateway that tells http receivers, at once or never."""
-        given = {
+        given: dict[str, Any] = {
             "api_key": self._planted.api_key,
             "http_listen": "127.0.0.1:0",
             "webhook_allow_http": True,

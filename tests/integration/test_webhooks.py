@@ -211,9 +211,10 @@ async def test_tls_holds_the_receiver_to_its_name(
 ) -> None:
     """The filter dials an address; certificate and Host are still those of the name."""
     authority = Authority(tmp_path)
-    issued = authority.issue("receiver", "localhost")
+    authority.issue("receiver", "localhost")
     chain = tmp_path / "chain.pem"
-    chain.write_bytes(issued.cert.read_bytes() + issued.key.read_bytes())
+    parts = (tmp_path / "receiver.pem", tmp_path / "receiver.key")
+    chain.write_bytes(b"".join(part.read_bytes() for part in parts))
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
     async with (
         telling(redis_url, webhook_retry_seconds=(), egress_allow=("127.0.0.1:*", "[::1]:*")) as (
