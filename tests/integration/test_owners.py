@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import grpc
 import pytest
@@ -50,7 +51,8 @@ async def test_a_call_ends_when_its_item_comes_back_to_its_gateway(
     monkeypatch.setattr("gateway.dispatch.RENEW_SECONDS", 1000)
 
     async def for_ever(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-        return await asyncio.get_running_loop().create_future()
+        await asyncio.Event().wait()
+        return succeeded()
 
     async with (
         running(ScriptedTranscriber(for_ever, slots=1)) as first,
@@ -160,7 +162,8 @@ async def test_what_is_claimed_during_a_drain_is_given_up(valkey: Valkey, redis_
         )
         await proxy.holding.wait()
         async with grpc.aio.insecure_channel(gateway.address) as channel:
-            health = HealthStub(channel).Watch(HealthCheckRequest())
+            stub: Any = HealthStub(channel)  # Its types lack the methods.
+            health = stub.Watch(HealthCheckRequest())
             while (await health.read()).status != HealthCheckResponse.SERVING:
                 pass
             leaving = asyncio.create_task(stack.aclose())
