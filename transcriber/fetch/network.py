@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 # From linux/sched.h, linux/sockios.h and linux/if.h.
@@ -23,7 +24,9 @@ log = logging.getLogger(__name__)
 
 def leave() -> None:
     """Move this process, which must have one thread, into a network of its own if that can be."""
-    if not (_unshare(_CLONE_NEWNET) or _unshare_as_user()):
+    if _would_succeed(_leave):
+        _leave()
+    else:
         log.warning(
             "this machine gives no network namespace to us: what yt-dlp fetches goes through the "
             "filter all the same, but a hole in yt-dlp could go around it"
@@ -35,21 +38,35 @@ def door() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0))
 
 
-def _unshare(flags: int) -> bool:
-    if ctypes.CDLL(None).unshare(flags) != 0:
-        return False
+def _leave() -> None:
+    """Raises OSError, perhaps with half of it done."""
+    user, group = os.getuid(), os.getgid()
+    try:
+        _unshare(_CLONE_NEWNET)
+    except OSError:
+        _unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+        # Otherwise this process would be nobody to itself.
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
     with socket.socket() as any_socket:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
-    return True
 
 
-def _unshare_as_user() -> bool:
-    user, group = os.getuid(), os.getgid()
-    if not _unshare(_CLONE_NEWUSER | _CLONE_NEWNET):
-        return False
-    # Otherwise this process would be nobody to itself.
-    own = Path("/proc/self")
-    (own / "setgroups").write_text("deny")
-    (own / "uid_map").write_text(f"{user} {user} 1")
-    (own / "gid_map").write_text(f"{group} {group} 1")
-    return True
+def _unshare(flags: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).unshare(flags) != 0:
+        raise OSError(ctypes.get_errno(), "no namespace is given to us")
+
+
+def _would_succeed(act: Callable[[], None]) -> bool:
+    """Try ``act`` in a process of its own: some systems give namespaces without rights in them."""
+    child = os.fork()
+    if child == 0:
+        failed = True
+        try:
+            act()
+            failed = False
+        finally:
+            os._exit(failed)
+    _, status = os.waitpid(child, 0)
+    return status == 0
