@@ -10,8 +10,9 @@ from tests import command
 
 @dataclass(frozen=True)
 class Planted:
-    """Secrets of an operator and of a user."""
+    """Secrets of an operator and of a user, and what stands in front of the filter's own."""
 
+    proxy_login: str = "socks5h://fetch:"
     cookie: str = field(default_factory=lambda: secrets.token_hex(12))
     api_key: str = field(default_factory=lambda: f"bs_abuse_{secrets.token_hex(24)}")
 
