@@ -18,7 +18,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all chaos abuse check fmt lint types contract breaking proto proto-check docs lock upgrade-yt-dlp \
-  bench-overhead bench-eta bench-gateway bench-scale bench-access bench-engine bench-recovery bench-long
+  bench-overhead bench-eta bench-gateway bench-scale bench-access bench-engine bench-recovery bench-long bench-page
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -103,6 +103,9 @@ bench-recovery: $(READY) ## Kill the engine at work, ROUNDS=5 times, and measure
 
 bench-long: $(READY) ## Measure the memory that ten hours of audio take, and how soon a cancel frees it.
 	@$(BIN)/python -m bench.long $(if $(HOURS),--hours $(HOURS))
+
+bench-page: $(READY) ## Measure how soon the page shows an ended batch of 500 videos.
+	@$(BIN)/python -m bench.page
 
 # arq wants an older redis-py than the gateway: it lives apart.
 $(ARQ)/ready: bench/arq/requirements.lock $(READY)
