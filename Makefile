@@ -18,7 +18,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all chaos abuse check fmt lint types contract breaking proto proto-check docs lock upgrade-yt-dlp \
-  bench-overhead bench-eta bench-gateway bench-scale bench-access bench-engine bench-recovery bench-long bench-page
+  bench-overhead bench-eta bench-gateway bench-scale bench-access bench-engine bench-frontend bench-recovery bench-long bench-page
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -97,6 +97,9 @@ bench-access: $(READY) ## Measure what it costs to check who calls and what they
 bench-engine: $(READY) ## Measure the engine beside faster-whisper; MODEL=base, SPEECH_DIR=... of recorded speech.
 	@$(BIN)/python -m bench.engine $(if $(MODEL),--model $(MODEL)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(SPEECH_DIR),--speech-dir $(SPEECH_DIR))
+
+bench-frontend: $(READY) ## Measure decoding, finding speech and features, in time of one core.
+	@$(BIN)/python -m bench.engine_frontend $(if $(SPEECH_DIR),--speech-dir $(SPEECH_DIR))
 
 bench-recovery: $(READY) ## Kill the engine at work, ROUNDS=5 times, and measure how soon work goes on.
 	@$(BIN)/python -m bench.recovery $(if $(ROUNDS),--rounds $(ROUNDS))
