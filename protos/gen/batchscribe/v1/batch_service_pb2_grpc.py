@@ -28,7 +28,13 @@ if _version_not_supported:
 class BatchServiceStub:
     """Transcribes lists of videos.
 
-    Every call carries the metadata `authorization: Bearer <key>`. Errors are `google.rpc.Status` with an
+    Every call carries the metadata `authorization: Bearer bs_<id>_<secret>`. UNAUTHENTICATED says why a
+    key opens nothing: TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED or TOKEN_REVOKED; a stream ends so
+    within a minute after its key has. An admin may add `x-batchscribe-user: <user>` to GetBatch,
+    ListBatches, ListBatchItems, WatchBatch and ListDeliveries to read what is that user's, on record;
+    anything else is PERMISSION_DENIED.
+
+    Errors are `google.rpc.Status` with an
     `ErrorInfo` of domain "batchscribe" and, where they help, `BadRequest` (field paths such as
     `videos[3].url`), `RetryInfo`, `QuotaFailure`, `ResourceInfo` or `PreconditionFailure`. A batch of
     another user is NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means:
@@ -106,7 +112,13 @@ class BatchServiceStub:
 class BatchServiceServicer:
     """Transcribes lists of videos.
 
-    Every call carries the metadata `authorization: Bearer <key>`. Errors are `google.rpc.Status` with an
+    Every call carries the metadata `authorization: Bearer bs_<id>_<secret>`. UNAUTHENTICATED says why a
+    key opens nothing: TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED or TOKEN_REVOKED; a stream ends so
+    within a minute after its key has. An admin may add `x-batchscribe-user: <user>` to GetBatch,
+    ListBatches, ListBatchItems, WatchBatch and ListDeliveries to read what is that user's, on record;
+    anything else is PERMISSION_DENIED.
+
+    Errors are `google.rpc.Status` with an
     `ErrorInfo` of domain "batchscribe" and, where they help, `BadRequest` (field paths such as
     `videos[3].url`), `RetryInfo`, `QuotaFailure`, `ResourceInfo` or `PreconditionFailure`. A batch of
     another user is NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means:
@@ -283,7 +295,13 @@ def add_BatchServiceServicer_to_server(servicer, server):
 class BatchService:
     """Transcribes lists of videos.
 
-    Every call carries the metadata `authorization: Bearer <key>`. Errors are `google.rpc.Status` with an
+    Every call carries the metadata `authorization: Bearer bs_<id>_<secret>`. UNAUTHENTICATED says why a
+    key opens nothing: TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED or TOKEN_REVOKED; a stream ends so
+    within a minute after its key has. An admin may add `x-batchscribe-user: <user>` to GetBatch,
+    ListBatches, ListBatchItems, WatchBatch and ListDeliveries to read what is that user's, on record;
+    anything else is PERMISSION_DENIED.
+
+    Errors are `google.rpc.Status` with an
     `ErrorInfo` of domain "batchscribe" and, where they help, `BadRequest` (field paths such as
     `videos[3].url`), `RetryInfo`, `QuotaFailure`, `ResourceInfo` or `PreconditionFailure`. A batch of
     another user is NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means:

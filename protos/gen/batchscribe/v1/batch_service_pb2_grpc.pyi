@@ -15,7 +15,13 @@ GRPC_VERSION: str
 class BatchServiceStub:
     """Transcribes lists of videos.
 
-    Every call carries the metadata `authorization: Bearer <key>`. Errors are `google.rpc.Status` with an
+    Every call carries the metadata `authorization: Bearer bs_<id>_<secret>`. UNAUTHENTICATED says why a
+    key opens nothing: TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED or TOKEN_REVOKED; a stream ends so
+    within a minute after its key has. An admin may add `x-batchscribe-user: <user>` to GetBatch,
+    ListBatches, ListBatchItems, WatchBatch and ListDeliveries to read what is that user's, on record;
+    anything else is PERMISSION_DENIED.
+
+    Errors are `google.rpc.Status` with an
     `ErrorInfo` of domain "batchscribe" and, where they help, `BadRequest` (field paths such as
     `videos[3].url`), `RetryInfo`, `QuotaFailure`, `ResourceInfo` or `PreconditionFailure`. A batch of
     another user is NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means:
@@ -68,7 +74,13 @@ class BatchServiceStub:
 class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
     """Transcribes lists of videos.
 
-    Every call carries the metadata `authorization: Bearer <key>`. Errors are `google.rpc.Status` with an
+    Every call carries the metadata `authorization: Bearer bs_<id>_<secret>`. UNAUTHENTICATED says why a
+    key opens nothing: TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED or TOKEN_REVOKED; a stream ends so
+    within a minute after its key has. An admin may add `x-batchscribe-user: <user>` to GetBatch,
+    ListBatches, ListBatchItems, WatchBatch and ListDeliveries to read what is that user's, on record;
+    anything else is PERMISSION_DENIED.
+
+    Errors are `google.rpc.Status` with an
     `ErrorInfo` of domain "batchscribe" and, where they help, `BadRequest` (field paths such as
     `videos[3].url`), `RetryInfo`, `QuotaFailure`, `ResourceInfo` or `PreconditionFailure`. A batch of
     another user is NOT_FOUND, exactly like one that never existed. UNAVAILABLE with `RetryInfo` means:
