@@ -37,7 +37,7 @@ PUBLIC_ADDRESSES = (
 # Other ways to write addresses of loopback and metadata, as resolvers and browsers read them.
 SPELLINGS = (
     *("2130706433", "0x7f000001", "017700000001", "0x7f.0.0.1", "0177.0.0.1", "127.1", "127.0.1"),
-    *("0x7f.1", "127.0x1", "00000127.0.0.1", "0", "0.0", "0x0", "2852039166", "0xa9fea9fe"),
+    *("0x7f.1", "127.0x1", "0", "0.0", "0x0", "2852039166", "0xa9fea9fe"),
     *("0251.0376.0251.0376", "169.254.43518", "169.16689662", "127.0.0.1.", "localhost"),
     *("LOCALHOST", "localhost.", "%31%32%37.0.0.1", "127。0。0。1", "127\uff0e0\uff0e0\uff0e1"),
     *(

@@ -155,7 +155,8 @@ class Assault:
         # A good answer may hold what a user wrote.
         self.findings.judge(f"{verb} {path}", is_internal, "" if response.is_success else text)
         if verb == "POST" and response.is_success and path.endswith(("/batch", "/batches")):
-            self._note(str(response.json().get("batch_id") or response.json().get("batchId") or ""))
+            made = response.json()
+            self._note(str(made.get("batch", made).get("batch_id", "")))
 
     # ---- state ----------------------------------------------------------------------------------
 

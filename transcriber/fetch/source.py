@@ -95,7 +95,7 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
 
     def look_up(self, url: str) -> Listing:
         """Ask the site what is there. Raises VideoFailure or yt-dlp's errors."""
-        info = self.extract_info(url, download=False)
+        info = self._info(url)
         if playlists.is_list(info):
             raise VideoFailure("PLAYLIST_NOT_ALLOWED")
         if (status := info.get("live_status")) in _NOT_OVER:
@@ -105,7 +105,7 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
 
     def resolve(self, url: str, limit: int) -> contract.ResolveSourceResponse:
         """Ask the site which videos are there. Raises VideoFailure or yt-dlp's errors."""
-        return playlists.described(self.extract_info(url, download=False), url, limit)
+        return playlists.described(self._info(url), url, limit)
 
     def download(self, listing: Listing, path: Path) -> None:
         """Write the media to ``path``. Raises VideoFailure or yt-dlp's errors."""
@@ -140,6 +140,14 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
             # A response that is read to its end has no connection to break.
             with contextlib.suppress(AttributeError, ValueError, RuntimeError, OSError):
                 response.fp.shutdown()
+
+    def _info(self, url: str) -> Mapping[str, Any]:
+        try:
+            info: Mapping[str, Any] = self.extract_info(url, download=False)
+        except ValueError as error:
+            # A page may refer to what cannot be an address, such as http://[::1.1]/.
+            raise VideoFailure("SOURCE_UNAVAILABLE") from error
+        return info
 
     def _read(self, read: Callable[[int], bytes], size: int | None = None) -> bytes:
         if size is not None:
