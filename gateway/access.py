@@ -78,7 +78,7 @@ class KeyRing:
     ) -> None:
         """``given`` is a key of LOCAL that is good as long as this ring exists."""
         self._accounts = accounts
-        self._given = (given.key_id, given.digest) if given else None
+        self._given = given
         self._clock = clock
         self._known: dict[tuple[str, bytes], _Known] = {}
 
@@ -89,7 +89,7 @@ class KeyRing:
         """
         key = _presented(authorization)
         name, now = (key.key_id, key.digest), self._clock()
-        if name == self._given:
+        if self._given and hmac.compare_digest(key.text, self._given.text):
             return LOCAL
         known = self._known.get(name)
         if known and known.is_good(now, FRESH_SECONDS):
@@ -104,7 +104,7 @@ class KeyRing:
         return self._remember(name, _checked(identity, key), now)
 
     async def recheck(self, key_id: str) -> None:
-        """Raise Unauthenticated if a key that was good is not any more; or StoreUnavailable."""
+        """Raise Unauthenticated if a key that was good is so no more; or StoreUnavailable."""
         if key_id != LOCAL.key_id:
             _check_state(await self._accounts.identify(key_id))
 
