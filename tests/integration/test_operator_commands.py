@@ -3,8 +3,7 @@
 import asyncio
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from gateway.access import Caller, KeyRing, Role
 from gateway.commands import app
