@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import socket
 import tempfile
 from pathlib import Path
@@ -112,7 +113,10 @@ class Settings(ServiceSettings):
         0, ge=0, description="Shortest time from one fetch to the next from the same site."
     )
     cookies_file: Path | None = Field(None, description="Cookies for yt-dlp, Netscape format.")
-    proxy: SecretStr = Field(SecretStr(""), description="Upstream proxy for fetching, as a URL.")
+    proxy: SecretStr = Field(
+        SecretStr(""),
+        description="Upstream proxy for fetching: http://, socks4:// or socks5:// address.",
+    )
     egress_ports: Ports = Field(WEB_PORTS, description="Ports that media may be fetched from.")
     egress_allow: Exemptions = Field(
         (),
@@ -139,6 +143,13 @@ class Settings(ServiceSettings):
         if not isinstance(value, str):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @field_validator("proxy")
+    @classmethod
+    def _check_proxy(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"((http|socks[45])://[^/]+/?)?", value.get_secret_value()):
+            raise ValueError("a proxy looks like http://host:port, socks4://... or socks5://...")
+        return value
 
     @model_validator(mode="after")
     def _check_tls(self) -> "Settings":
