@@ -135,11 +135,7 @@ class Server:
                 TranslateErrors(),
                 Authenticate(self._keys, self._streams, self._oversight, frozenset(SERVICES)),
             ],
-            options=[
-                *SERVER_OPTIONS,
-                ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
-                ("grpc.max_concurrent_streams", self._settings.max_streams_per_connection),
-            ],
+            options=[*self._options().items()],
         )
         gateway = Gateway(
             store=self._store,
@@ -162,6 +158,13 @@ class Server:
         server.add_insecure_port(f"unix:{own_socket}")
         host, _, _ = self._settings.listen.rpartition(":")
         return server, f"{host}:{port}"
+
+    def _options(self) -> dict[str, int]:
+        # As a table: of an option that is given twice gRPC takes the first.
+        return dict(SERVER_OPTIONS) | {
+            "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
+            "grpc.max_concurrent_streams": self._settings.max_streams_per_connection,
+        }
 
     def _open_port(self, server: grpc.aio.Server) -> int:
         if tls := self._settings.tls:
