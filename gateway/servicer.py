@@ -247,7 +247,7 @@ class BatchServicer(BatchServiceServicer):
             body,
             keep_ms,
             weight=tier.weight,
-            max_total=tier.videos_per_batch if checked.options.expand_playlists else None,
+            max_total=tier.expanded_videos_per_batch if checked.options.expand_playlists else None,
             allowance=tier.allowance,
         )
 

@@ -21,6 +21,7 @@ class Tier(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     videos_per_batch: int = Field(10, ge=1, le=MOST_VIDEOS)
+    expanded_videos_per_batch: int = Field(100, ge=1, le=MOST_VIDEOS)
     max_concurrent: int = Field(10, ge=1, le=MOST_VIDEOS)
     batches_per_minute: int | None = Field(1, ge=1, le=1000)
     monthly_videos: int | None = Field(1000, ge=0)
@@ -45,6 +46,7 @@ UNLIMITED = "unlimited"
 _SHIPPED: Mapping[str, Mapping[str, Any]] = {
     STANDARD: {},
     UNLIMITED: {
+        "expanded_videos_per_batch": MOST_VIDEOS,
         "batches_per_minute": None,
         "monthly_videos": None,
         "monthly_audio_minutes": None,

@@ -171,7 +171,9 @@ async def test_progress_comes_once_a_second_with_all_that_moved(redis_url: str) 
 
     async with (
         running(ScriptedTranscriber(busily)) as transcriber,
-        running_gateway(redis_url, [transcriber.address], max_videos_per_batch=100) as gateway,
+        running_gateway(
+            redis_url, [transcriber.address], tiers={"unlimited": {"videos_per_batch": 100}}
+        ) as gateway,
     ):
         urls = ["http://x/long1", "http://x/long2", *(f"http://x/{n}" for n in range(60))]
         batch = await gateway.create(*urls, options=BatchOptions(max_concurrent=4))
