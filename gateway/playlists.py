@@ -14,7 +14,7 @@ from batchscribe.v1.batch_pb2 import BatchItem
 
 from gateway import ids
 
-# No batch has more items than this; see max_videos_per_batch.
+# No batch has more items than this; see gateway/tiers.py.
 MOST_ENTRIES = 500
 
 

@@ -25,8 +25,8 @@ FOLDERS = {
     "clients/python/batchscribe/local": "The whole service on one machine, as child processes.",
     "gateway": "Takes batches, keeps their state, spreads their videos over transcribers.",
     "gateway/store": "State in Redis: one Lua script for each transition.",
-    "gateway/store/prelude": "What every script begins with: records, events, queues, items, "
-    "messages, batches, in this order.",
+    "gateway/store/prelude": "What every script begins with: records, events, queues, quota, "
+    "items, results, messages, batches, accounts, in this order.",
     "gateway/http": "The REST edge, a gRPC client of its own gateway.",
     "transcriber": "Turns one video into a transcript; knows no batch, no user, no Redis.",
     "transcriber/fetch": "The child process that talks to the network and reads media.",

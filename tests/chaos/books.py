@@ -28,8 +28,9 @@ async def misbooked(redis: Redis, load: Load) -> list[str]:
 async def _had(redis: Redis, user: str) -> Counter[str]:
     """Return what is booked for a user, over all months."""
     had: Counter[str] = Counter()
-    for name in await redis.keys(keys.key("usage", user, "*")):
-        row = await redis.hgetall(name)
+    names: list[bytes] = await redis.keys(keys.key("usage", user, "*"))
+    for name in names:
+        row: dict[bytes, bytes] = await redis.hgetall(name)
         had.update({kind.decode(): int(count) for kind, count in row.items()})
     return had
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from batchscribe.client import Client, errors
 
-from gateway.store import Ledger, connect, keys
-from gateway.store.usage import UNLIMITED
+from gateway.store import Allowance, BatchStore, Ledger, connect
 from tests.chaos.load import API_USER, insist
 from tests.chaos.services import GatewayService, RedisService, gateway_environment
 from tests.running_gateway import KEY
@@ -81,9 +80,9 @@ async def test_limits_hold_though_gateways_die(limit: str) -> None:
 
 async def check(redis_url: str, crowd: Crowd) -> None:
     redis = connect(redis_url)
-    stored = await redis.zrange(keys.key("index", API_USER), 0, -1)
-    usage = (await Ledger(redis).standing(API_USER, UNLIMITED)).usage
+    stored = await BatchStore(redis).batch_ids(API_USER, None, ASKED)
+    usage = (await Ledger(redis).standing(API_USER, Allowance())).usage
     await redis.aclose()
-    assert {name.decode() for name in stored} == crowd.made
+    assert {batch_id for _, batch_id in stored} == crowd.made
     assert (len(crowd.made), crowd.refused) == (ALLOWED, ASKED - ALLOWED)
     assert usage.reserved == ALLOWED
