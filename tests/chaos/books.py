@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from batchscribe.v1.batch_pb2 import ItemState
 from redis.asyncio import Redis
@@ -28,9 +29,9 @@ async def misbooked(redis: Redis, load: Load) -> list[str]:
 async def _had(redis: Redis, user: str) -> Counter[str]:
     """Return what is booked for a user, over all months."""
     had: Counter[str] = Counter()
-    names: list[bytes] = await redis.keys(keys.key("usage", user, "*"))
+    names: Any = await redis.keys(keys.key("usage", user, "*"))
     for name in names:
-        row: dict[bytes, bytes] = await redis.hgetall(name)
+        row: Any = await redis.hgetall(name)
         had.update({kind.decode(): int(count) for kind, count in row.items()})
     return had
 

@@ -13,7 +13,8 @@ import pytest
 from batchscribe.client import Client, errors
 
 from gateway.store import Allowance, BatchStore, Ledger, connect
-from tests.chaos.load import API_USER, insist
+from tests.chaos.load import insist
+from tests.chaos.orders import API_USER
 from tests.chaos.services import GatewayService, RedisService, gateway_environment
 from tests.running_gateway import KEY
 
