@@ -20,7 +20,7 @@ from transcriber.engine.listening import Listener
 from transcriber.fetch.decode import MediaFile
 
 GOAL_MS = 8.0
-_WINDOW_SECONDS = 15
+_WINDOW_SECONDS = 20
 
 ResultT = TypeVar("ResultT")
 
