@@ -157,7 +157,8 @@ def _search(ask: Decoding) -> dict[str, Any]:
 
 
 def _max_length(ask: Decoding, rows: Sequence[Row]) -> int:
-    seconds = max(row.frames for row in rows) / FRAMES_PER_SECOND
+    # The same for all rows of this axis, whichever of them share a batch.
+    seconds = (rows[0].axis - _MARGIN_FRAMES) / FRAMES_PER_SECOND
     tokens = int(seconds * _TOKENS_PER_SECOND) + _TOKENS_BESIDE
     return min(ask.prompt_length + tokens, int(ask.model.whisper.max_length))
 
