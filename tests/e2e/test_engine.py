@@ -52,6 +52,19 @@ async def test_files_side_by_side_keep_their_texts(
         assert not answer.transcript.undecoded
 
 
+async def test_neighbours_change_no_word(transcriber: Transcriber, samples_url: str) -> None:
+    """A file has the same text and times alone and among others."""
+    urls = [f"{samples_url}/{name}" for name in NAMES]
+    alone = [await transcriber.transcribe(url, f"{url} alone", beam_size=5) for url in urls]
+    together = await asyncio.gather(
+        *(transcriber.transcribe(url, f"{url} together", beam_size=5) for url in urls)
+    )
+    for one, other in zip(alone, together, strict=True):
+        assert [(said.text, said.end_offset) for said in one.transcript.segments] == [
+            (said.text, said.end_offset) for said in other.transcript.segments
+        ]
+
+
 async def test_long_pauses_lose_no_sentence(
     transcriber: Transcriber, media: MediaServer, samples: dict[str, Sample]
 ) -> None:
