@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ async def test_an_uncertain_language_fails_where_certainty_is_asked(
 ) -> None:
     """The error names the guess and its probability; a lower demand is met by the same file."""
     url = f"{samples_url}/train.mp3"
-    asked = {"model": "base", "language": "auto"}
+    asked: dict[str, Any] = {"model": "base", "language": "auto"}
     failed, met = await asyncio.gather(
         transcriber.transcribe(url, "strict", min_language_confidence=1, **asked),
         transcriber.transcribe(url, "lenient", min_language_confidence=0.5, **asked),
