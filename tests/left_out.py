@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests import faketime
+from tests import faketime, typescript
 from tests.browser import chromium
 from tests.chaos import versions
 
@@ -49,6 +49,10 @@ NEEDS = {
     "needs_faketime": Need(
         lambda: faketime.LIBRARY is not None,
         "needs clocks that jump: `apt-get install libfaketime`",
+    ),
+    "needs_npm_packages": Need(
+        typescript.PACKAGES.exists,
+        "needs packages from npm: `make clients/typescript/node_modules/ready`",
     ),
     "needs_root": Need(
         lambda: os.geteuid() == 0, "needs root, who can become another user: run it as root"
