@@ -109,7 +109,9 @@ async def started(
 
 
 @asynccontextmanager
-async def gateway(redis_url: str, transcribers: Sequence[str], key: str) -> AsyncIterator[Service]:
+async def gateway(
+    redis_url: str, transcribers: Sequence[str], key: str, **environment: str
+) -> AsyncIterator[Service]:
     """Run one gateway, as ``python -m gateway`` does; ``said["listening"]`` is its address."""
     settings = {
         "GATEWAY_LISTEN": "127.0.0.1:0",
@@ -124,5 +126,5 @@ async def gateway(redis_url: str, transcribers: Sequence[str], key: str) -> Asyn
         "GATEWAY_MAX_STREAMS_PER_CONNECTION": "10000",
         "GATEWAY_LOG_LEVEL": "ERROR",
     }
-    async with started("-m", "gateway", environment=settings) as service:
+    async with started("-m", "gateway", environment=settings | environment) as service:
         yield service

@@ -9,12 +9,14 @@ from gateway.server import Server
 from gateway.settings import Settings
 from gateway.store import SchemaTooNew
 from servicekit import logs
+from servicekit.recording import recording
 from servicekit.settings import problems
+from servicekit.telemetry import Telemetry
 from servicekit.tls import UnusableCertificate
 
 
-async def _run(settings: Settings) -> None:
-    await Server(settings).run()
+async def _run(settings: Settings, telemetry: Telemetry) -> None:
+    await Server(settings, telemetry).run()
 
 
 def main() -> None:
@@ -33,7 +35,8 @@ def serve() -> None:
         sys.exit(problems(Settings, error))
     logs.set_up(settings.log_level)
     try:
-        uvloop.run(_run(settings))
+        with recording("gateway", settings.metrics_listen) as telemetry:
+            uvloop.run(_run(settings, telemetry))
     except* (SchemaTooNew, UnusableCertificate) as refused:
         sys.exit(f"gateway: {refused.exceptions[0]}")
 

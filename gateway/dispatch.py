@@ -21,6 +21,7 @@ from batchscribe.transcriber.v1.transcriber_service_pb2 import (
 from batchscribe.v1.batch_pb2 import ItemState
 
 from gateway.errors import StoreFull, StoreUnavailable
+from gateway.observer import Observer
 from gateway.pool import Transcriber, TranscriberPool
 from gateway.settle import Settler
 from gateway.store import BatchStore, Lease, Renewal, Wake
@@ -45,12 +46,18 @@ class Dispatcher:
     """Keeps the free slots of the pool filled and brings every lease to its end."""
 
     def __init__(
-        self, store: BatchStore, pool: TranscriberPool, settler: Settler, item_timeout: float
+        self,
+        store: BatchStore,
+        pool: TranscriberPool,
+        settler: Settler,
+        item_timeout: float,
+        observer: Observer,
     ) -> None:
         self._store = store
         self._pool = pool
         self._settler = settler
         self._item_timeout = item_timeout
+        self._observer = observer
         self._works: dict[str, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
@@ -152,10 +159,12 @@ class Dispatcher:
         if self._is_draining:
             work.give_up()
         try:
-            answer = await self._answer(work)
-            await self._insist(
-                lambda: self._settler.settle(work, answer, is_draining=self._is_draining)
-            )
+            with self._observer.attempt(work):
+                answer = await self._answer(work)
+                with self._observer.settling(work, answer):
+                    await self._insist(
+                        lambda: self._settler.settle(work, answer, is_draining=self._is_draining)
+                    )
         finally:
             # By now the item may be leased again, to this very gateway.
             if self._works.get(lease.member) is work:
@@ -165,11 +174,13 @@ class Dispatcher:
     async def _answer(self, work: Work) -> Answer:
         """Resolve what may be a playlist; what is one video goes on under the same lease."""
         if work.is_resolving:
-            found = await work.resolve(RESOLVE_TIMEOUT_SECONDS)
+            resolving = work.resolve(RESOLVE_TIMEOUT_SECONDS)
+            found = await self._observer.call("ResolveSource", resolving)
             if isinstance(found, grpc.aio.AioRpcError) or not found.HasField("video"):
                 return found
         stages = asyncio.create_task(self._record_stages(work))
-        answer = await work.transcribe(self._timeout_of(work.lease))
+        transcribing = work.transcribe(self._timeout_of(work.lease))
+        answer = await self._observer.call("Transcribe", transcribing)
         await stages
         if _has_timed_out(answer):
             await self._cancel_task(work)
@@ -227,6 +238,7 @@ class Dispatcher:
         reaped, _ = await self._store.reap()
         if reaped:
             log.warning("leases ran out", items=reaped)
+            self._observer.metrics.leases_lost(reaped)
 
     async def _blame(self, boot_id: str) -> None:
         if suspects := await self._store.blame(boot_id):

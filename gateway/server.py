@@ -19,7 +19,9 @@ from gateway.dispatch import Dispatcher
 from gateway.errors import StoreUnavailable
 from gateway.interceptors import Authenticate, TranslateErrors
 from gateway.live import LiveProgress
+from gateway.metrics import Metrics
 from gateway.models import ModelCatalog
+from gateway.observer import Observer
 from gateway.open_streams import OpenStreams
 from gateway.oversight import Oversight
 from gateway.pool import Transcriber, TranscriberPool
@@ -29,13 +31,14 @@ from gateway.retry import RetryPolicy
 from gateway.servicer import BatchServicer, Gateway
 from gateway.settings import Settings
 from gateway.settle import Settler
-from gateway.store import Accounts, BatchStore, Ledger, Outbox, Wake, WakeStream, connect
+from gateway.store import Accounts, BatchStore, Figures, Ledger, Outbox, Wake, WakeStream, connect
 from gateway.watch import Watches, WatchTimes
 from gateway.webhook_servicer import WebhookServicer
 from gateway.webhooks import SendPolicy, WebhookSender
 from servicekit import reflection, tasks
 from servicekit.egress import Egress
 from servicekit.serve import SERVER_OPTIONS, Health, drain, until_signalled
+from servicekit.telemetry import SILENT, Telemetry
 
 SERVICES = tuple(
     service.full_name
@@ -52,8 +55,11 @@ DAY_MS = 24 * 3600 * 1000
 class Server:
     """One gateway."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, telemetry: Telemetry = SILENT) -> None:
         self._settings = settings
+        self._telemetry = telemetry
+        self._metrics = Metrics(self._telemetry.meter)
+        observer = Observer(self._telemetry, self._metrics)
         self._redis = connect(settings.redis_url.get_secret_value(), settings.redis_ca_file)
         accounts = Accounts(self._redis)
         self._keys = KeyRing(accounts, ApiKey.parse(settings.api_key.get_secret_value()))
@@ -71,7 +77,11 @@ class Server:
             settings.max_attempts, settings.retry_base_seconds, settings.retry_max_seconds
         )
         self._dispatcher = Dispatcher(
-            self._store, self._pool, Settler(self._store, policy), settings.item_timeout_seconds
+            self._store,
+            self._pool,
+            Settler(self._store, policy),
+            settings.item_timeout_seconds,
+            observer,
         )
         self._watches = Watches(
             self._store,
@@ -91,10 +101,12 @@ class Server:
                 allow_http=settings.webhook_allow_http,
             ),
             Egress(settings.egress_allow, settings.egress_ports),
+            observer,
         )
         self._health = Health(SERVICES)
         self._pool.listen(on_lost=self._live.lose, on_vanished=self._dispatcher.blame)
         self._wakes.listen(self._on_wake)
+        self._metrics.observe(self._pool, self._wakes)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; print the addresses as one line of JSON."""
@@ -121,10 +133,15 @@ class Server:
                         Readiness(self._redis, self._health).run(),
                         self._webhooks.run(),
                         self._streams.run(),
+                        self._metrics.run(Figures(self._redis)),
                         *self._dispatcher.loops(),
                     )
                 ]
-                yield {"listening": address, "http": http}
+                yield {
+                    "listening": address,
+                    "http": http,
+                    "metrics": self._telemetry.metrics_address,
+                }
                 grace_seconds = self._settings.drain_grace_seconds
                 await drain(server, self._health, self._finish_work, grace_seconds)
                 await tasks.cancel(loops)
@@ -132,6 +149,7 @@ class Server:
     def _bind(self, own_socket: Path) -> tuple[grpc.aio.Server, str]:
         server = grpc.aio.server(
             interceptors=[
+                *self._telemetry.interceptors("/batchscribe."),
                 TranslateErrors(),
                 Authenticate(self._keys, self._streams, self._oversight, frozenset(SERVICES)),
             ],
@@ -145,6 +163,7 @@ class Server:
             pool=self._pool,
             meter=self._meter,
             watches=self._watches,
+            metrics=self._metrics,
             http_webhooks=self._settings.webhook_allow_http,
             file_urls=self._settings.file_urls,
             retention_ms=int(self._settings.retention_days * DAY_MS),

@@ -40,6 +40,7 @@ from batchscribe.v1.transcript_pb2 import Transcript
 from gateway import ids, tiers, transcripts
 from gateway.access import current_caller
 from gateway.errors import InvalidRequest, NotFound, Violation
+from gateway.metrics import Metrics
 from gateway.models import ModelCatalog
 from gateway.playlists import position
 from gateway.pool import TranscriberPool
@@ -50,6 +51,7 @@ from gateway.tiers import Tier, Tiers
 from gateway.validation import CheckedBatch, Limits, canonical_body, check_create, is_uuid4
 from gateway.watch import Watches
 from servicekit.status import Context
+from servicekit.telemetry import traceparent
 
 DEFAULT_MAX_CONCURRENT = 3
 DEFAULT_PAGE_SIZE = 50
@@ -69,6 +71,7 @@ class Gateway:
     pool: TranscriberPool
     meter: ProgressMeter
     watches: Watches
+    metrics: Metrics
     http_webhooks: bool
     file_urls: bool
     retention_ms: int
@@ -97,6 +100,7 @@ class BatchServicer(BatchServiceServicer):
             await self._gateway.ledger.check(user, tier.allowance, len(new.items))
             return CreateBatchResponse(batch=_preview(new))
         batch_id = await self._store.create(user, new)
+        self._gateway.metrics.batch_created(current_caller.get().tier, len(new.items))
         return CreateBatchResponse(batch=await self._batch(batch_id))
 
     async def GetBatch(self, request: GetBatchRequest, context: Context) -> GetBatchResponse:
@@ -249,6 +253,7 @@ class BatchServicer(BatchServiceServicer):
             weight=tier.weight,
             max_total=tier.expanded_videos_per_batch if checked.options.expand_playlists else None,
             allowance=tier.allowance,
+            trace=traceparent(),
         )
 
 

@@ -101,6 +101,11 @@ class Settings(ServiceSettings):
         3600, gt=0, description="A watch ends, to be resumed, after this."
     )
     drain_grace_seconds: float = Field(10, ge=0, description="Time for open calls on SIGTERM.")
+    metrics_listen: str = Field(
+        "",
+        description="Address at which [metrics](telemetry.md) can be scraped, by anybody who "
+        "reaches it; empty: none.",
+    )
     reflection: bool = Field(True, description="Serve gRPC reflection, for grpcurl and buf curl.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 

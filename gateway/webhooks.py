@@ -17,6 +17,7 @@ from batchscribe.v1.webhook_service_pb2 import DeliveryState
 
 from gateway.errors import NotFound, StoreUnavailable
 from gateway.live import LiveProgress
+from gateway.observer import BLIND, Observer
 from gateway.progress import ProgressMeter
 from gateway.secret_box import SealedForOthers
 from gateway.store import BatchStore, Message, Outbox, SendResult
@@ -77,12 +78,18 @@ class WebhookSender:
     """Sends what falls due, a few messages at a time, whatever single receivers do."""
 
     def __init__(
-        self, store: BatchStore, outbox: Outbox, policy: SendPolicy, egress: Egress
+        self,
+        store: BatchStore,
+        outbox: Outbox,
+        policy: SendPolicy,
+        egress: Egress,
+        observer: Observer = BLIND,
     ) -> None:
         self._store = store
         self._outbox = outbox
         self._egress = egress
         self._policy = policy
+        self._observer = observer
         self._meter = ProgressMeter(LiveProgress())
         self._sending: dict[asyncio.Task[None], Message] = {}
         self._look = asyncio.Event()
@@ -144,17 +151,23 @@ class WebhookSender:
 
     async def _send(self, client: WebhookClient, message: Message) -> None:
         try:
-            body = await self._body(message)
-            signing = await self._outbox.secrets(message.user, new_secret())
-            headers = headers_of(message.webhook_id, datetime.now(UTC), body, signing)
-            answer = await client.post(message.url, body, headers)
-            await self._outbox.record(message, self._policy.result(message.tries, answer))
+            with self._observer.webhook(message):
+                await self._attempt(client, message)
         except NotFound:
             log.info("a webhook went with its batch", id=message.webhook_id)
         except SealedForOthers:
             log.error("webhooks cannot be signed: GATEWAY_ENCRYPTION_KEYS lacks a key")
         except StoreUnavailable:
             log.warning("a webhook will be sent again: the store is away", id=message.webhook_id)
+
+    async def _attempt(self, client: WebhookClient, message: Message) -> None:
+        body = await self._body(message)
+        signing = await self._outbox.secrets(message.user, new_secret())
+        headers = headers_of(message.webhook_id, datetime.now(UTC), body, signing)
+        answer = await client.post(message.url, body, headers)
+        result = self._policy.result(message.tries, answer)
+        self._observer.webhook_answered(result)
+        await self._outbox.record(message, result)
 
     async def _body(self, message: Message) -> bytes:
         """Return what is told: the batch as it was when this round of it ended."""

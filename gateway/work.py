@@ -1,6 +1,7 @@
 """A leased item on its way through a transcriber: resolved if it may be a playlist, transcribed."""
 
 import asyncio
+import time
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
@@ -14,6 +15,7 @@ from batchscribe.transcriber.v1.transcriber_service_pb2 import (
 from gateway.playlists import MOST_ENTRIES
 from gateway.pool import Call, Transcriber
 from gateway.store import Lease
+from servicekit.telemetry import metadata
 
 R = TypeVar("R", TranscribeResponse, ResolveSourceResponse)
 Answer: TypeAlias = "TranscribeResponse | ResolveSourceResponse | grpc.aio.AioRpcError"
@@ -29,6 +31,7 @@ class Work:
 
     def __init__(self, lease: Lease, transcriber: Transcriber) -> None:
         self.lease = lease
+        self.begun = time.monotonic()
         self.transcriber = transcriber
         self.boot_id = transcriber.status.boot_id if transcriber.status else ""
         self.is_stale = False
@@ -47,14 +50,18 @@ class Work:
     async def resolve(self, timeout: float) -> "ResolveSourceResponse | grpc.aio.AioRpcError":
         """Ask what is at the address; never raises for what the other side did."""
         request = ResolveSourceRequest(url=self.lease.request.url, limit=MOST_ENTRIES)
-        return await self._outcome(self.transcriber.stub.ResolveSource(request, timeout=timeout))
+        return await self._outcome(
+            self.transcriber.stub.ResolveSource(request, timeout=timeout, metadata=metadata())
+        )
 
     async def transcribe(self, timeout: float) -> "TranscribeResponse | grpc.aio.AioRpcError":
         """Make the call and return how it ended; never raises for what the other side did."""
         self.is_resolving = False
         request = self.lease.request
         try:
-            return await self._outcome(self.transcriber.stub.Transcribe(request, timeout=timeout))
+            return await self._outcome(
+                self.transcriber.stub.Transcribe(request, timeout=timeout, metadata=metadata())
+            )
         finally:
             self.is_over = True
             self.news.set()

@@ -4,6 +4,8 @@ import logging
 import sys
 
 import structlog
+from opentelemetry.trace import INVALID_SPAN, get_current_span
+from structlog.typing import EventDict, WrappedLogger
 
 
 def set_up(level: str = "INFO", as_json: bool | None = None) -> None:
@@ -16,6 +18,7 @@ def set_up(level: str = "INFO", as_json: bool | None = None) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _add_trace,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
@@ -24,3 +27,12 @@ def set_up(level: str = "INFO", as_json: bool | None = None) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Name the trace and the span that a line was written in."""
+    span = get_current_span()
+    if span is not INVALID_SPAN:
+        context = span.get_span_context()
+        event["trace_id"], event["span_id"] = f"{context.trace_id:032x}", f"{context.span_id:016x}"
+    return event

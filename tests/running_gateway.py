@@ -17,6 +17,7 @@ from batchscribe.v1.batch_service_pb2_grpc import BatchServiceStub
 
 from gateway.server import Server
 from gateway.settings import Settings
+from servicekit.telemetry import SILENT, Telemetry
 
 KEY = "bs_test_0123456789abcdef0123456789abcdef"
 METADATA = (("authorization", f"Bearer {KEY}"),)
@@ -54,7 +55,10 @@ class RunningGateway:
 
 @asynccontextmanager
 async def running_gateway(
-    redis_url: str, transcribers: Sequence[str] = (), **settings: Any
+    redis_url: str,
+    transcribers: Sequence[str] = (),
+    telemetry: Telemetry = SILENT,
+    **settings: Any,
 ) -> AsyncIterator[RunningGateway]:
     """Serve a gateway while the context is open; retries wait for next to nothing."""
     values: dict[str, Any] = {
@@ -70,7 +74,7 @@ async def running_gateway(
         "egress_allow": ("127.0.0.1:*",),
     } | settings
     async with AsyncExitStack() as stack:
-        server = Server(Settings(**values)).serving()
+        server = Server(Settings(**values), telemetry).serving()
         async with server as listening:
             # Closed after the server, so that a client sees how the server ends its calls.
             channel = grpc.aio.insecure_channel(listening["listening"])

@@ -29,6 +29,7 @@ from batchscribe.v1.transcript_pb2 import Transcript
 
 from servicekit import status
 from servicekit.serve import SERVER_OPTIONS
+from servicekit.telemetry import SILENT, Telemetry
 from servicekit.tls import PemFiles
 
 Script = Callable[["ScriptedTranscriber", TranscribeRequest], Awaitable[TranscribeResponse]]
@@ -181,9 +182,12 @@ async def running(
     transcriber: ScriptedTranscriber,
     address: str = "127.0.0.1:0",
     tls: PemFiles | None = None,
+    telemetry: Telemetry = SILENT,
 ) -> AsyncIterator[ScriptedTranscriber]:
     """Serve the transcriber while the context is open; its address is set by then."""
-    server = grpc.aio.server(options=list(SERVER_OPTIONS))
+    server = grpc.aio.server(
+        options=list(SERVER_OPTIONS), interceptors=telemetry.interceptors("/batchscribe.")
+    )
     add_TranscriberServiceServicer_to_server(transcriber, server)
     port = (
         server.add_secure_port(address, tls.server_credentials())

@@ -134,6 +134,11 @@ class Settings(ServiceSettings):
     drain_grace_seconds: float = Field(
         30, ge=0, description="Time for running videos to end on SIGTERM."
     )
+    metrics_listen: str = Field(
+        "",
+        description="Address at which [metrics](telemetry.md) can be scraped, by anybody who "
+        "reaches it; empty: none.",
+    )
     reflection: bool = Field(True, description="Serve gRPC reflection, for grpcurl and buf curl.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 

@@ -3,6 +3,7 @@
 from gateway.store.accounts import Account, Accounts, Audited, Identity, KeyState, NewKey, StoredKey
 from gateway.store.batch_store import BatchStore
 from gateway.store.connection import SchemaTooNew, check_schema, connect, durability_gaps
+from gateway.store.figures import Ends, Figures, Queue
 from gateway.store.leases import Lease, Release, Renewal
 from gateway.store.new_batch import NewBatch
 from gateway.store.outbox import Message, Outbox, SendResult
@@ -19,6 +20,8 @@ __all__ = [
     "Allowance",
     "Audited",
     "BatchStore",
+    "Ends",
+    "Figures",
     "Identity",
     "KeyState",
     "Lease",
@@ -27,6 +30,7 @@ __all__ = [
     "NewBatch",
     "NewKey",
     "Outbox",
+    "Queue",
     "Release",
     "Renewal",
     "SchemaTooNew",

@@ -1,5 +1,5 @@
 -- claim(op_id, address, slots, count, lease_ms)
---   -> {{member, epoch, batch, attempts, options, task, video | ''}...}
+--   -> {{member, epoch, batch, attempts, options, task, video | '', trace}...}
 -- Leases items to the transcriber at `address`: first those whose work still runs there, whatever
 -- its slots; then up to `count` ready ones, fairly between users, never more than `slots` over all
 -- gateways. The same op_id again returns the same answer for 120 s. An item that has to be resolved
@@ -30,7 +30,7 @@ local function lease(batch, item)
   settle_queue(batch)
   leases[#leases + 1] = {
     item.member, tonumber(item.epoch), item.batch, tonumber(item.attempts), batch.options, item.task,
-    item.unresolved == '1' and item.video or '',
+    item.unresolved == '1' and item.video or '', batch.trace or '',
   }
 end
 

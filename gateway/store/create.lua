@@ -1,6 +1,6 @@
 -- create(user, batch_id, request_id, body_hash, spec, options, max_concurrent, serial,
 --        continue_on_error, keep_ms, deadline_ms, weight, batches_per_minute, most_videos,
---        most_audio_ms, webhook, item_prefix, max_total, (video, task, site, digest)...)
+--        most_audio_ms, webhook, item_prefix, max_total, trace, (video, task, site, digest)...)
 --   -> {CREATED | REPLAYED | CONFLICT, batch_id} | {FULL} | {RATE, wait_ms}
 --    | {VIDEOS | AUDIO, usage...}
 -- Stores the batch and makes its items ready, or nothing. The same request_id again is REPLAYED with
@@ -11,7 +11,7 @@
 
 local user, batch_id, request_id, body_hash = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local per_minute = tonumber(ARGV[13])
-local item_prefix, max_total, first = ARGV[17], ARGV[18], 19
+local item_prefix, max_total, first = ARGV[17], ARGV[18], 20
 local request = key('request', user, request_id)
 local MOST_MEMORY = 0.8
 
@@ -52,7 +52,7 @@ set(batch, {
   webhook = ARGV[16], item_prefix = item_prefix, cancelled = 0, created_ms = now, updated_ms = now,
   n1 = total, n2 = 0, n3 = 0, n4 = 0, n5 = 0, n6 = 0, n7 = 0, n8 = 0,
   known = 0, known_audio_ms = 0, ended_unknown = 0, ended_audio_ms = 0, done_audio_ms = 0,
-  max_total = max_total, unresolved = max_total == '' and 0 or total,
+  max_total = max_total, unresolved = max_total == '' and 0 or total, trace = ARGV[19],
 })
 local items = {}
 for index = 0, total - 1 do

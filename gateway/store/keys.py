@@ -80,6 +80,8 @@ TEMPLATES: Mapping[str, str] = {
     # 7 days.
     "models_seen": "{bs}:models:seen",
     "models": "{bs}:models",
+    # What ended since a gateway last asked, for its metrics: HASH, 1 minute from then.
+    "ended": "{bs}:ended",
     # Turn counter of `runnable`: STRING, kept.
     "turn": "{bs}:turn",
     # One entry for each transition, for gateways to wake on: STREAM trimmed to about 10,000.

@@ -11,7 +11,8 @@ from batchscribe.v1.batch_pb2 import BatchItem, BatchOptions
 class Lease:
     """The right to work on one item until it runs out, and what the work is.
 
-    ``unresolved`` is the item itself if it may be a playlist.
+    ``unresolved`` is the item itself if it may be a playlist, ``trace`` the traceparent of the call
+    that made its batch.
     """
 
     user: str
@@ -21,6 +22,7 @@ class Lease:
     options: BatchOptions
     request: TranscribeRequest
     unresolved: BatchItem | None = None
+    trace: str = ""
 
     @property
     def item_id(self) -> str:
@@ -58,6 +60,7 @@ def lease_from(
     options: bytes,
     task: bytes,
     unresolved: bytes,
+    trace: bytes,
 ) -> Lease:
     """Read one row of the answer of claim.lua."""
     user, _, _ = member.decode().partition("/")
@@ -71,4 +74,5 @@ def lease_from(
         BatchOptions.FromString(options),
         request,
         BatchItem.FromString(unresolved) if unresolved else None,
+        trace.decode(),
     )

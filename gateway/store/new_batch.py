@@ -21,7 +21,7 @@ class NewBatch:
     """A batch as it is to be stored; ``items`` pairs each item with the work it asks for.
 
     ``keep_ms`` counts from its end; 0 keeps it for ever. With ``max_total`` each item may be a
-    playlist, and the batch may grow to so many.
+    playlist, and the batch may grow to so many. ``trace`` is the traceparent of the request.
     """
 
     batch: Batch
@@ -32,6 +32,7 @@ class NewBatch:
     weight: float = 1.0
     max_total: int | None = None
     allowance: Allowance = UNLIMITED
+    trace: str = ""
 
     def arguments(self, user: str, deadline_ms: int, digests: Sequence[str]) -> list[Argument]:
         """Return what create.lua is called with."""
@@ -53,6 +54,7 @@ class NewBatch:
             options.notify_webhook,
             ids.item_prefix(self.batch.batch_id),
             self.max_total or "",
+            self.trace,
         ]
         for item, digest in zip(self.items, digests, strict=True):
             arguments += item_arguments(item, digest)

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- outbox(count, lease_ms, receiver...) -> {{member, epoch, batch_id, revision, url, tries, receiver}...}
+-- outbox(count, lease_ms, receiver...)
+--   -> {{member, epoch, batch_id, revision, url, tries, receiver, trace}...}
 -- Leases up to `count` webhook messages that are due; a lease that runs out is due again. One user
 -- and one receiver get a few places only, so that those who hang hold up nobody else: `receiver`
 -- names, for each message that the caller is sending already, whom it goes to.
@@ -37,7 +38,7 @@ for _, member in ipairs(due) do
     redis.call('ZADD', key('outbox'), now + lease_ms, member)
     leased[#leased + 1] = {
       member, tonumber(message.epoch), message.batch, tonumber(message.revision), message.url,
-      tonumber(message.tries), receiver,
+      tonumber(message.tries), receiver, message.trace or '',
     }
   elseif #due == LOOK_AT then
     -- To the end of the queue: those that cannot be seen from here must come into view.

@@ -23,7 +23,8 @@ class Message:
     """The right to send one message until it runs out, and what the message tells.
 
     ``revision`` is the one that ended the batch's round, ``tries`` counts this attempt too and
-    starts again with RedeliverWebhook. ``receiver`` is the user with the host of ``url``.
+    starts again with RedeliverWebhook. ``receiver`` is the user with the host of ``url``, ``trace``
+    the traceparent of the call that made the batch.
     """
 
     member: str
@@ -33,6 +34,7 @@ class Message:
     url: str
     tries: int
     receiver: str
+    trace: str
 
     @property
     def user(self) -> str:
@@ -138,10 +140,24 @@ class Outbox:
 
 
 def _message_from(
-    member: bytes, epoch: int, batch_id: bytes, revision: int, url: bytes, tries: int, to: bytes
+    member: bytes,
+    epoch: int,
+    batch_id: bytes,
+    revision: int,
+    url: bytes,
+    tries: int,
+    receiver: bytes,
+    trace: bytes,
 ) -> Message:
     return Message(
-        member.decode(), epoch, batch_id.decode(), revision, url.decode(), tries, to.decode()
+        member.decode(),
+        epoch,
+        batch_id.decode(),
+        revision,
+        url.decode(),
+        tries,
+        receiver.decode(),
+        trace.decode(),
     )
 
 

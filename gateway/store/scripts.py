@@ -29,6 +29,7 @@ NAMES = (
     "delete",
     "read",
     "usage",
+    "ended",
     "outbox",
     "sent",
     "resend",

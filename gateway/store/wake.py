@@ -62,6 +62,11 @@ class WakeStream:
             if not self._watched[member]:
                 del self._watched[member]
 
+    @property
+    def watches(self) -> int:
+        """How many watch at the moment; any thread may ask."""
+        return sum(map(len, tuple(self._watched.values())))
+
     async def run(self) -> None:
         async for wake in self._wakes():
             self._tell(wake)

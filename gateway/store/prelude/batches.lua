@@ -16,6 +16,9 @@ local function end_batch_if_done(batch)
   end
   set(batch, fields)
   emit_batch(batch)
+  if (batch.started_ms or '') ~= '' then
+    note_end(batch.id .. '/' .. batch.round, string.format('%.0f', now - tonumber(batch.started_ms)))
+  end
   post_message(batch)
 end
 

@@ -17,6 +17,11 @@ end
 
 local woken, ended_items, cancelled_items, adoptable = {}, {}, {}, {}
 
+-- For metrics: kept only while a gateway asks for it, see ended.lua.
+local function note_end(what, by)
+  if redis.call('EXISTS', key('ended')) == 1 then redis.call('HINCRBY', key('ended'), what, by) end
+end
+
 local function emit(batch, ...)
   add(batch, 'revision', 1)
   set(batch, {updated_ms = now})

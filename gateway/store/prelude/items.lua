@@ -103,6 +103,7 @@ local function finish_item(batch, item, state, outcome, reason)
   tally_end(batch, item)
   settle_reservation(batch, item)
   ended_items[#ended_items + 1] = item.id
+  note_end(state, 1)
   emit_item(batch, item)
 end
 

@@ -28,6 +28,7 @@ local function post_message(batch)
   set(message, {
     id = id, batch = batch.id, revision = batch.revision, url = batch.webhook,
     state = MESSAGE_PENDING, epoch = 0, attempts = 0, tries = 0, created_ms = now,
+    trace = batch.trace or '',
   })
   make_due(message, now)
 end
