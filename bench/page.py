@@ -29,7 +29,6 @@ async def painted(redis_url: str) -> list[tuple[float, float]]:
             redis_url,
             [transcriber.address],
             http_listen="127.0.0.1:0",
-            tiers={"unlimited": {"videos_per_batch": VIDEOS}},
         ) as gateway,
         async_playwright() as playwright,
     ):

@@ -46,6 +46,7 @@ UNLIMITED = "unlimited"
 _SHIPPED: Mapping[str, Mapping[str, Any]] = {
     STANDARD: {},
     UNLIMITED: {
+        "videos_per_batch": MOST_VIDEOS,
         "expanded_videos_per_batch": MOST_VIDEOS,
         "batches_per_minute": None,
         "monthly_videos": None,

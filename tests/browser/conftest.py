@@ -43,7 +43,6 @@ async def story(redis_url: str, page: Page) -> AsyncIterator[Story]:
             redis_url,
             [transcriber.address],
             http_listen="127.0.0.1:0",
-            tiers={"unlimited": {"videos_per_batch": 500}},
         ) as gateway,
     ):
         story.root = f"http://{gateway.http}/"

@@ -23,7 +23,7 @@ GOOD = {"url": "https://media.test/a.mp4"}
 
 BAD_CREATES: dict[str, tuple[Any, str, str | None]] = {
     "no videos": ({"videos": []}, "videos", "VIDEOS_EMPTY"),
-    "11 videos": ({"videos": [GOOD] * 11}, "videos", "VIDEOS_TOO_MANY"),
+    "501 videos": ({"videos": [GOOD] * 501}, "videos", "VIDEOS_TOO_MANY"),
     "bad scheme": ({"videos": [{"url": "file:///etc/passwd"}]}, "videos[0].url", None),
     "no host": ({"videos": [GOOD, {"url": "https://"}]}, "videos[1].url", None),
     "unknown language": ({"videos": [GOOD | {"language": "xx"}]}, "videos[0].language", None),

@@ -29,6 +29,7 @@ PLAN_REQUEST: dict[str, Any] = {
         "notify_webhook": "https://myapp.com/webhook",
     },
 }
+PLAN_TIERS = {"unlimited": {"videos_per_batch": 10}}
 MODELS = ("base", "small", "tiny.en")
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
@@ -40,10 +41,10 @@ def client_of(address: str, key: str = KEY) -> httpx2.AsyncClient:
 
 
 @asynccontextmanager
-async def waiting_gateway(redis_url: str) -> AsyncIterator[httpx2.AsyncClient]:
+async def waiting_gateway(redis_url: str, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a gateway that has no transcriber."""
     async with (
-        running_gateway(redis_url, http_listen=ADDRESS, models=MODELS) as gateway,
+        running_gateway(redis_url, http_listen=ADDRESS, models=MODELS, **settings) as gateway,
         client_of(gateway.http) as http,
     ):
         yield http
@@ -121,8 +122,8 @@ async def test_what_is_refused_comes_with_paths(redis_url: str) -> None:
 
 @pytest.mark.parametrize("count", [0, 11])
 async def test_the_number_of_videos_is_limited(redis_url: str, count: int) -> None:
-    """No video and eleven are 422 at ``videos``."""
-    async with waiting_gateway(redis_url) as http:
+    """No video and eleven are 422 at ``videos``, where the tier has the plan's limit."""
+    async with waiting_gateway(redis_url, tiers=PLAN_TIERS) as http:
         refused = await http.post(ROUTE, json={"videos": PLAN_REQUEST["videos"][:1] * count})
     assert refused.status_code == 422
     assert [one["field"] for one in refused.json()["violations"]] == ["videos"]
