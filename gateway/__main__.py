@@ -9,7 +9,7 @@ from gateway.server import Server
 from gateway.settings import Settings
 from gateway.store import SchemaTooNew
 from servicekit import logs
-from servicekit.recording import recording
+from servicekit.recording import CannotListen, recording
 from servicekit.settings import problems
 from servicekit.telemetry import Telemetry
 from servicekit.tls import UnusableCertificate
@@ -37,7 +37,7 @@ def serve() -> None:
     try:
         with recording("gateway", settings.metrics_listen) as telemetry:
             uvloop.run(_run(settings, telemetry))
-    except* (SchemaTooNew, UnusableCertificate) as refused:
+    except* (SchemaTooNew, UnusableCertificate, CannotListen) as refused:
         sys.exit(f"gateway: {refused.exceptions[0]}")
 
 

@@ -15,12 +15,16 @@ from servicekit.telemetry import SILENT, Telemetry
 SCOPE = "batchscribe"
 
 
+class CannotListen(Exception):
+    """The address for metrics cannot be had; the message says why, for people."""
+
+
 @contextmanager
 def recording(service: str, metrics_listen: str) -> Iterator[Telemetry]:
     """Record while the context is open; at its end what is left is sent, which may take seconds.
 
     ``metrics_listen`` is host:port to scrape metrics at, port 0 takes any; empty is none. Raises
-    OSError if it cannot be listened on.
+    CannotListen.
     """
     os.environ.setdefault("OTEL_SERVICE_NAME", service)
     telemetry = SILENT
@@ -65,7 +69,10 @@ def _meter(stack: ExitStack, listen: str) -> tuple[Meter, str]:
         registry = CollectorRegistry()
         readers.append(PrometheusMetricReader(scope_info_enabled=False, registry=registry))
         host, _, port = listen.rpartition(":")
-        server, thread = start_http_server(int(port), host.strip("[]"), registry)
+        try:
+            server, thread = start_http_server(int(port), host.strip("[]"), registry)
+        except OSError as error:
+            raise CannotListen(f"{listen} cannot be listened on: {error.strerror}.") from None
         stack.callback(thread.join)
         stack.callback(server.server_close)
         stack.callback(server.shutdown)

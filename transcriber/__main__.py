@@ -6,6 +6,7 @@ import sys
 from pydantic import ValidationError
 
 from servicekit import logs
+from servicekit.recording import CannotListen, recording
 from servicekit.settings import problems
 from transcriber import server
 from transcriber.settings import Settings
@@ -19,8 +20,9 @@ def main() -> int:
         return 2
     logs.set_up(settings.log_level)
     try:
-        asyncio.run(server.run(settings))
-    except server.CannotStart as error:
+        with recording("transcriber", settings.metrics_listen) as telemetry:
+            asyncio.run(server.run(settings, telemetry))
+    except (server.CannotStart, CannotListen) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

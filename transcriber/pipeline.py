@@ -15,6 +15,7 @@ from transcriber.children import Child, ChildUnavailable
 from transcriber.clips import put_into_place
 from transcriber.isolation import IsolatedChild
 from transcriber.job_table import ChildDied, Ending, JobFailed, JobHung, Listener
+from transcriber.observer import Observer
 from transcriber.pacing import SitePacing
 from transcriber.runner import Report
 from transcriber.scratch import Scratch
@@ -39,13 +40,20 @@ class Pipeline:
     """Does tasks, any number at a time; the children bound nothing, the task table does."""
 
     def __init__(
-        self, fetcher: Child, engine: Child, scratch: Scratch, pacing: SitePacing, terms: Terms
+        self,
+        fetcher: Child,
+        engine: Child,
+        scratch: Scratch,
+        pacing: SitePacing,
+        terms: Terms,
+        observer: Observer,
     ) -> None:
         self._fetcher = IsolatedChild(fetcher)
         self._engine = IsolatedChild(engine)
         self._scratch = scratch
         self._pacing = pacing
         self._terms = terms
+        self._observer = observer
 
     async def run(
         self, request: contract.TranscribeRequest, report: Report
@@ -77,7 +85,9 @@ class Pipeline:
         self._check_model(request.model)
         async with self._scratch.directory() as directory:
             report(contract.TaskStatus(stage=contract.TASK_STAGE_FETCHING))
-            fetched = await self._fetch(request, directory, report)
+            with self._observer.stage("fetch"):
+                fetched = await self._fetch(request, directory, report)
+                self._observer.fetched(fetched)
             report(
                 contract.TaskStatus(
                     stage=contract.TASK_STAGE_TRANSCRIBING,
@@ -128,9 +138,11 @@ class Pipeline:
             language=request.language,
             options=request.options,
         )
-        reply = await self._engine.run(
-            child_pb2.ChildRequest(transcribe=job), lambda news: report(_done(news.advanced))
-        )
+        with self._observer.stage("transcribe") as span:
+            reply = await self._engine.run(
+                child_pb2.ChildRequest(transcribe=job), lambda news: report(_done(news.advanced))
+            )
+            self._observer.transcribed(reply.transcribed, span)
         return reply.transcribed.transcript
 
     def _describe(

@@ -13,9 +13,11 @@ from batchscribe.transcriber.v1 import transcriber_service_pb2_grpc as contract_
 
 from servicekit import reflection, serve, tasks, tls
 from servicekit.egress import Egress
+from servicekit.telemetry import SILENT, Telemetry
 from transcriber import programs
 from transcriber.children import Child, ChildUnavailable
 from transcriber.job_table import JobFailed
+from transcriber.observer import Observer
 from transcriber.pacing import Pace, SitePacing
 from transcriber.pipeline import Pipeline, Terms
 from transcriber.resolver import SourceResolver
@@ -42,7 +44,7 @@ class CannotStart(Exception):
 class Transcriber:
     """One process's worth of objects, wired together."""
 
-    def __init__(self, settings: Settings, scratch: Scratch) -> None:
+    def __init__(self, settings: Settings, scratch: Scratch, telemetry: Telemetry) -> None:
         self._settings = settings
         versions = {package: version(package) for package in _PACKAGES}
         watchers = Watchers()
@@ -66,7 +68,7 @@ class Transcriber:
             settings.silence_seconds,
         )
         pacing = SitePacing(Pace(settings.site_videos, settings.site_interval_seconds))
-        pipeline = Pipeline(self.fetcher, self.engine, scratch, pacing, terms)
+        pipeline = Pipeline(self.fetcher, self.engine, scratch, pacing, terms, Observer(telemetry))
         clock = asyncio.get_running_loop().time
         self.runner = TaskRunner(TaskTable(settings.slots, clock), pipeline.run, watchers)
         resolver = SourceResolver(pipeline.resolve, settings.slots, lambda: self.runner.draining)
@@ -109,12 +111,12 @@ async def _until_ready(child: Child) -> None:
                 raise CannotStart(f"{failed.error.message} {failed.error.hint}") from None
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, telemetry: Telemetry = SILENT) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises CannotStart."""
     with Scratch(settings.work_dir, settings.fetch_owner) as scratch:
-        transcriber = Transcriber(settings, scratch)
+        transcriber = Transcriber(settings, scratch, telemetry)
         health = serve.Health([SERVICE])
-        server = await _listen(settings, transcriber, health)
+        server = await _listen(settings, transcriber, health, telemetry)
         sweeping = asyncio.create_task(transcriber.runner.sweep())
         try:
             await _until_asked_to_stop(transcriber, health)
@@ -143,9 +145,11 @@ async def _until_asked_to_stop(transcriber: Transcriber, health: serve.Health) -
 
 
 async def _listen(
-    settings: Settings, transcriber: Transcriber, health: serve.Health
+    settings: Settings, transcriber: Transcriber, health: serve.Health, telemetry: Telemetry
 ) -> grpc.aio.Server:
-    server = grpc.aio.server(options=serve.SERVER_OPTIONS)
+    server = grpc.aio.server(
+        options=serve.SERVER_OPTIONS, interceptors=telemetry.interceptors("/batchscribe.")
+    )
     contract_grpc.add_TranscriberServiceServicer_to_server(transcriber.servicer, server)
     health.add_to(server)
     if settings.reflection:
@@ -161,7 +165,8 @@ async def _listen(
             f"{settings.listen} cannot be listened on. Is another transcriber running there?"
         ) from None
     await server.start()
-    print(json.dumps({"listening": f"{host}:{port}"}), flush=True)
+    listening = {"listening": f"{host}:{port}", "metrics": telemetry.metrics_address}
+    print(json.dumps(listening), flush=True)
     return server
 
 

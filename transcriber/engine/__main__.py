@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from statistics import mean
 
 from batchscribe.transcriber.v1 import child_pb2
 from batchscribe.v1 import batch_pb2, transcript_pb2
@@ -13,7 +14,7 @@ from batchscribe.v1 import batch_pb2, transcript_pb2
 from transcriber import jobs
 from transcriber.engine import languages
 from transcriber.engine.decoding import Model
-from transcriber.engine.device import Device
+from transcriber.engine.device import Device, Lane
 from transcriber.engine.languages import Language
 from transcriber.engine.listening import Listener
 from transcriber.engine.recognition import Task, recognize
@@ -43,37 +44,34 @@ class Engine:
             with self._shelf.lend(job.request.load.model, job.check):
                 job.send(child_pb2.ChildReply(loaded=child_pb2.Loaded()))
         else:
-            transcript = self._transcribe(job, job.request.transcribe)
-            transcribed = child_pb2.Transcribed(transcript=transcript)
+            transcribed = self._transcribe(job, job.request.transcribe)
             job.send(child_pb2.ChildReply(transcribed=transcribed))
 
-    def _transcribe(
-        self, job: jobs.Job, asked: child_pb2.TranscribeJob
-    ) -> transcript_pb2.Transcript:
+    def _transcribe(self, job: jobs.Job, asked: child_pb2.TranscribeJob) -> child_pb2.Transcribed:
         started = time.monotonic()
-        with self._shelf.lend(asked.model, job.check) as model:
+        with self._shelf.lend(asked.model, job.check) as model, self._device.lane() as lane:
+            job.when_cancelled(lane.close)
             job.check()
-            language, transcription = self._recognize(job, asked, model)
+            language, transcription = self._recognize(job, asked, model, lane)
             transcript = _transcript(model, language, transcription)
             if asked.language == languages.AUTO and not model.multilingual:
                 transcript.warnings.append(languages.assumed_english(model))
         transcript.provenance.device = self._shelf.plan.name
         elapsed_ms = int((time.monotonic() - started) * 1000)
         transcript.provenance.timings.transcribe.FromMilliseconds(elapsed_ms)
-        return transcript
+        fill = mean(lane.fills) if lane.fills else 0.0
+        return child_pb2.Transcribed(transcript=transcript, rows=len(lane.fills), fill=fill)
 
     def _recognize(
-        self, job: jobs.Job, asked: child_pb2.TranscribeJob, model: Model
+        self, job: jobs.Job, asked: child_pb2.TranscribeJob, model: Model, lane: Lane
     ) -> tuple[Language, Transcription]:
         options = asked.options
         translate = options.task == batch_pb2.TRANSCRIBE_TASK_TRANSLATE
         language = languages.check(asked.language, translate, model)
         window_seconds = self._shelf.plan.window_seconds
         listener = Listener(Path(asked.samples_path), options.vad_filter, window_seconds)
-        with self._device.lane() as lane:
-            job.when_cancelled(lane.close)
-            task = Task(model, listener, lane, partial(_advance, job), job.check)
-            return recognize(task, options, language)
+        task = Task(model, listener, lane, partial(_advance, job), job.check)
+        return recognize(task, options, language)
 
 
 def _advance(job: jobs.Job, seconds: float) -> None:

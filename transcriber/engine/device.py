@@ -84,6 +84,9 @@ class Device:
             while not (batch := self._queue.take(self._idle)):
                 self._changed.wait()
             self._idle -= 1
+            fill = len(batch) / self.room(batch[0].row)
+            for waiting in batch:
+                waiting.task.fills.append(fill)
             return batch
 
 
@@ -92,6 +95,8 @@ class Lane:
 
     def __init__(self, device: Device) -> None:
         self._device = device
+        # How full the batch of each row was, from 0 to 1.
+        self.fills: list[float] = []
         self._answers: SimpleQueue[tuple[Row, Answer] | None] = SimpleQueue()
 
     def submit(self, row: Row) -> None:

@@ -588,6 +588,12 @@ class Transcribed(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TRANSCRIPT_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    FILL_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    """Rows that the device decoded for it."""
+    fill: _builtins.float
+    """How full the batches with these rows were, from 0 to 1."""
     @_builtins.property
     def transcript(self) -> _transcript_pb2.Transcript:
         """Language, text, segments and warnings are filled; of the provenance the model, its sum and the device."""
@@ -596,10 +602,12 @@ class Transcribed(_message.Message):
         self,
         *,
         transcript: _transcript_pb2.Transcript | None = ...,
+        rows: _builtins.int = ...,
+        fill: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["transcript", b"transcript"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["transcript", b"transcript"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fill", b"fill", "rows", b"rows", "transcript", b"transcript"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
