@@ -10,6 +10,7 @@ ROOT = "/api/v1"
 CALL_TIMEOUT_SECONDS = 30
 
 Metadata = tuple[tuple[str, str], ...]
+Unlisted = Annotated[str, Header(include_in_schema=False)]
 
 
 def _channel(request: Request) -> grpc.aio.Channel:
@@ -20,10 +21,14 @@ def _batches(request: Request) -> BatchServiceStub:
     return BatchServiceStub(_channel(request))
 
 
-def _metadata(authorization: Annotated[str, Header(include_in_schema=False)] = "") -> Metadata:
+def _metadata(authorization: Unlisted = "", traceparent: Unlisted = "") -> Metadata:
+    given = {"authorization": authorization, "traceparent": traceparent}
     # gRPC takes printable ASCII only, of which every key is made.
-    sendable = authorization.isascii() and authorization.isprintable()
-    return (("authorization", authorization),) if authorization and sendable else ()
+    return tuple(
+        (name, value)
+        for name, value in given.items()
+        if value and value.isascii() and value.isprintable()
+    )
 
 
 Channel = Annotated[grpc.aio.Channel, Depends(_channel)]

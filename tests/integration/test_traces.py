@@ -1,13 +1,17 @@
 """Traces of real gateways, sent to a real collector, and logs that name them."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import grpc
+import httpx2
 import pytest
+import structlog
+from batchscribe.client import Client
 from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
 from batchscribe.v1.batch_pb2 import BatchOptions, VideoSpec
 from batchscribe.v1.batch_service_pb2 import CreateBatchRequest
@@ -15,8 +19,9 @@ from batchscribe.v1.batch_service_pb2_grpc import BatchServiceStub
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from bench import processes
+from servicekit import logs
 from servicekit.recording import recording
-from servicekit.telemetry import Telemetry
+from servicekit.telemetry import Telemetry, metadata
 from tests.collector import Collector, collecting
 from tests.running_gateway import KEY, METADATA, RunningGateway, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded
@@ -129,6 +134,49 @@ async def test_a_webhook_belongs_to_the_trace(
         (webhook,) = await wait_until(lambda: collector.spans("webhook"))
     assert is_child(webhook, collector.spans("/CreateBatch")[0])
     assert "traceparent" not in receiver.received[0].headers
+
+
+async def test_a_callers_span_is_the_root(
+    redis_url: str, collector: Collector, telemetry: Telemetry
+) -> None:
+    """The SDK and the REST edge pass the trace on in which they were called."""
+    async with (
+        running_gateway(redis_url, [], telemetry, http_listen="127.0.0.1:0") as gateway,
+        Client(gateway.address, KEY) as client,
+        httpx2.AsyncClient() as http,
+    ):
+        with telemetry.span("from the SDK"):
+            await client.create_batch(["http://x/1"])
+        with telemetry.span("over REST"):
+            answer = await http.post(
+                f"http://{gateway.http}/api/v1/transcribe/batch",
+                json={"videos": [{"youtube_url": "http://x/1"}]},
+                headers=dict(metadata()) | dict(METADATA),
+            )
+        assert answer.status_code == 202
+        await wait_until(
+            lambda: len(collector.spans("/CreateBatch")) == 2 and collector.spans("over REST")
+        )
+    roots = collector.spans("from the SDK") + collector.spans("over REST")
+    for root, created in zip(roots, collector.spans("/CreateBatch"), strict=True):
+        assert is_child(created, root)
+
+
+async def test_a_log_line_names_its_span(
+    telemetry: Telemetry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is logged within a span carries its ids and those of its trace; else there are none."""
+    logs.set_up(as_json=True)
+    try:
+        with telemetry.span("work") as span:
+            structlog.get_logger().warning("inside")
+        structlog.get_logger().warning("outside")
+    finally:
+        structlog.reset_defaults()
+    inside, outside = map(json.loads, capsys.readouterr().err.splitlines())
+    assert int(inside["trace_id"], 16) == span.get_span_context().trace_id
+    assert int(inside["span_id"], 16) == span.get_span_context().span_id
+    assert "trace_id" not in outside
 
 
 async def test_nothing_is_recorded_where_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:

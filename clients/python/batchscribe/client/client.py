@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 import grpc
 from batchscribe.client import errors
 from batchscribe.client.retry import Backoff, retrying
+from batchscribe.client.tracing import trace_metadata
 from batchscribe.client.watch import Event, ResumingWatch
 from batchscribe.v1 import batch_pb2, batch_service_pb2, transcript_pb2, webhook_service_pb2
 from batchscribe.v1.batch_service_pb2_grpc import BatchServiceStub
@@ -258,7 +259,8 @@ class Client:
         request: _Request,
     ) -> _Response:
         async def once() -> _Response:
-            return await method(request, timeout=self._timeout_seconds, metadata=self._metadata)
+            metadata = (*self._metadata, *trace_metadata())
+            return await method(request, timeout=self._timeout_seconds, metadata=metadata)
 
         return await retrying(once, Backoff(), self._retry_seconds)
 
