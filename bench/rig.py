@@ -78,20 +78,23 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(valkey: Valkey, *script: str) -> AsyncIterator[Rig]:
-    """Start gateway and transcribers on an emptied Valkey; ``script`` as in bench.transcribers."""
+async def rig(valkey: Valkey, *script: str, **environment: str) -> AsyncIterator[Rig]:
+    """Start gateway and transcribers on an emptied Valkey; ``script`` as in bench.transcribers.
+
+    ``environment`` is for the gateway.
+    """
     valkey.flush()
     command = ("-m", "bench.transcribers", "--count", str(TRANSCRIBERS), "--script", *script)
     async with (
         processes.started(*command) as transcribers,
-        processes.gateway(valkey.url, transcribers.said, load.KEY) as gateway,
+        processes.gateway(valkey.url, transcribers.said, load.KEY, **environment) as gateway,
     ):
         yield Rig(valkey, gateway, transcribers)
 
 
-async def at_full_speed(valkey: Valkey, what: Load) -> Figures:
-    """Run a load on transcribers that answer at once."""
-    async with rig(valkey, "at-once") as fresh:
+async def at_full_speed(valkey: Valkey, what: Load, **environment: str) -> Figures:
+    """Run a load on transcribers that answer at once; ``environment`` is for the gateway."""
+    async with rig(valkey, "at-once", **environment) as fresh:
         await fresh.run(WARM_UP)
         return await fresh.run(what)
 
