@@ -24,7 +24,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all chaos abuse check fmt lint types contract breaking proto proto-check docs lock upgrade-yt-dlp \
-  bench-overhead bench-eta bench-gateway bench-scale bench-access bench-engine bench-frontend bench-recovery bench-long bench-page
+  bench-overhead bench-eta bench-gateway bench-scale bench-access bench-wire bench-engine bench-frontend bench-recovery bench-long bench-page bench-telemetry
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -105,6 +105,9 @@ bench-scale: $(READY) ## Measure how busy 1 to 64 transcribers are kept; QUICK=1
 bench-access: $(READY) ## Measure what it costs to check who calls and what they may.
 	@$(BIN)/python -m bench.access
 
+bench-wire: $(READY) ## Count bytes and round trips of 10 and 100 videos, polled and watched; takes 4 minutes.
+	@$(BIN)/python -m bench.wire
+
 bench-engine: $(READY) ## Measure the engine beside faster-whisper; MODEL=base, SPEECH_DIR=... of recorded speech.
 	@$(BIN)/python -m bench.engine $(if $(MODEL),--model $(MODEL)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(SPEECH_DIR),--speech-dir $(SPEECH_DIR))
@@ -114,6 +117,9 @@ bench-frontend: $(READY) ## Measure decoding, finding speech and features, in ti
 
 bench-recovery: $(READY) ## Kill the engine at work, ROUNDS=5 times, and measure how soon work goes on.
 	@$(BIN)/python -m bench.recovery $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-telemetry: $(READY) ## Measure what metrics and traces cost a gateway; ROUNDS=5.
+	@$(BIN)/python -m bench.telemetry $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-long: $(READY) ## Measure the memory that ten hours of audio take, and how soon a cancel frees it.
 	@$(BIN)/python -m bench.long $(if $(HOURS),--hours $(HOURS))

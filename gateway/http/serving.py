@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from servicekit.tls import PemFiles
 
 _GRACE_SECONDS = 5
+# uvicorn's own 5 s is how often clients like to poll: their connections would break as they ask.
+_KEEP_ALIVE_SECONDS = 65
 
 
 class HttpServer:
@@ -23,6 +25,7 @@ class HttpServer:
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             ws="none",
             ssl_context_factory=(lambda *_: tls.server_context()) if tls else None,
         )

@@ -14,12 +14,12 @@ const KEEPALIVE = { pingIntervalMs: 30_000, pingTimeoutMs: 10_000 };
 
 export interface ClientOptions {
   /** `host:port`, or an address that begins with `https://` for TLS; default `127.0.0.1:50051`. */
-  readonly server?: string;
-  readonly apiKey?: string;
+  readonly server?: string | undefined;
+  readonly apiKey?: string | undefined;
   /** PEM text of those who may vouch for the server, if not the usual authorities; means TLS. */
-  readonly ca?: string | Buffer;
+  readonly ca?: string | Buffer | undefined;
   /** An admin may read the batches of this user. */
-  readonly asUser?: string;
+  readonly asUser?: string | undefined;
   /** Deadline of one try of a unary call; default 10 s. */
   readonly timeoutMs?: number;
   /** How long unary calls are repeated while the server is unavailable; default 30 s. */
