@@ -81,6 +81,9 @@ class ScriptedGateway(BatchServiceServicer):
     async def GetTranscript(self, request: Message, context: Context) -> Any:
         return await self._next("GetTranscript", request, context)
 
+    async def GetQuota(self, request: Message, context: Context) -> Any:
+        return await self._next("GetQuota", request, context)
+
     async def ListModels(self, request: Message, context: Context) -> Any:
         return await self._next("ListModels", request, context)
 

@@ -66,12 +66,3 @@ async def test_the_example_in_typescript_runs(
     program.write_text(block.replace('"@batchscribe/client"', f'"{source}"'))
     said = await _printed(environment, typescript.NODE, program)
     assert "https://example.com/2.mp4 SUCCEEDED" in said
-
-
-async def test_the_example_of_buf_curl_runs(environment: Mapping[str, str]) -> None:
-    """A batch is created with nothing but the server's own reflection."""
-    (example,) = re.findall(r"^```\n(buf curl .*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    command = example.replace("127.0.0.1:50051", environment["BATCHSCRIBE_SERVER"])
-    program = Path(sys.executable).with_name("buf")
-    said = await _printed(environment, "sh", "-c", f"{program.parent}/{command}")
-    assert '"batchId"' in said

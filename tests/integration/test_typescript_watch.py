@@ -111,8 +111,11 @@ async def test_patience_ends() -> None:
     assert failure["code"] == "Unavailable"
 
 
-async def test_a_watch_can_be_left() -> None:
-    """Leaving the loop ends the call, and nothing keeps Node from ending."""
+@pytest.mark.parametrize(
+    ("action", "more"), [("watchFirst", []), ("watchUntilAborted", [{"reason": "enough"}])]
+)
+async def test_a_watch_can_be_left(action: str, more: list[dict[str, str]]) -> None:
+    """Leaving the loop or aborting ends the call for good, and nothing keeps Node from ending."""
     left = asyncio.Event()
 
     async def until_left() -> None:
@@ -124,7 +127,7 @@ async def test_a_watch_can_be_left() -> None:
     gateway = ScriptedGateway(history(items=2))
     gateway.connections.append(Connection(messages=1, then=until_left))
     async with serving(gateway) as address, asyncio.timeout(20):
-        assert await said(address, "watchFirst", "batch_1") == [{"event": "snapshot"}]
+        assert await said(address, action, "batch_1") == [{"event": "snapshot"}, *more]
         await left.wait()
     assert len(gateway.requests) == 1
 

@@ -23,6 +23,18 @@ const actions: Record<string, (client: Client) => Promise<void>> = {
       break;
     }
   },
+  async watchUntilAborted(client) {
+    const left = new AbortController();
+    const events = client.watchBatch(args[0] ?? "", { signal: left.signal });
+    try {
+      for await (const { event } of events) {
+        say({ event: event.case });
+        left.abort("enough");
+      }
+    } catch (reason) {
+      say({ reason });
+    }
+  },
   async create(client) {
     const { batch } = await client.batches.createBatch({ videos: args.map((url) => ({ url })) });
     say(batch && toJson(BatchSchema, batch));
