@@ -198,7 +198,8 @@ class Server:
 
         host, _, port = self._settings.http_listen.rpartition(":")
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"unix:{own_socket}"))
-        http = await serve_http(create_app(channel), host, int(port), self._settings.tls)
+        app = create_app(channel, Figures(self._redis).queue)
+        http = await serve_http(app, host, int(port), self._settings.tls)
         stack.push_async_callback(http.stop)
         return f"{host}:{http.port}"
 

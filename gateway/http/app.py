@@ -9,15 +9,18 @@ from fastapi.responses import JSONResponse
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from starlette.exceptions import HTTPException
 
-from gateway.http import downloads, events, openapi, plan, problems, resources
+from gateway.http import downloads, events, openapi, plan, problems, queue, resources
 from gateway.http.body_limit import BodyLimit
 from gateway.http.calls import CALL_TIMEOUT_SECONDS, Channel
 from gateway.http.page import serve_page
 from gateway.http.transcoding import UnreadableRequest
 
 
-def create_app(channel: grpc.aio.Channel) -> FastAPI:
-    """Return the application; ``channel`` leads to a gateway and stays the caller's."""
+def create_app(channel: grpc.aio.Channel, read_queue: queue.ReadQueue | None = None) -> FastAPI:
+    """Return the application; ``channel`` leads to a gateway and stays the caller's.
+
+    ``read_queue`` knows what the gateway has no call for; without it there is no such route.
+    """
     app = FastAPI(
         title="Batchscribe",
         docs_url=None,
@@ -27,6 +30,8 @@ def create_app(channel: grpc.aio.Channel) -> FastAPI:
     app.state.channel = channel
     for routes in (plan, resources, events, downloads):
         app.include_router(routes.router())
+    if read_queue:
+        app.include_router(queue.router(read_queue))
     open_to_all: dict[str, object] = {"security": []}
     app.add_api_route("/healthz", _health, methods=["GET"], openapi_extra=open_to_all)
     serve_page(app)
