@@ -66,7 +66,9 @@ async def work(transcriber: ScriptedTranscriber, request: TranscribeRequest) -> 
 
 def http_client(server: str, kept_connections: int) -> httpx2.AsyncClient:
     limits = httpx2.Limits(
-        max_connections=KEPT_CONNECTIONS, max_keepalive_connections=kept_connections
+        max_connections=KEPT_CONNECTIONS,
+        max_keepalive_connections=kept_connections,
+        keepalive_expiry=HTTP_TIMEOUT_SECONDS,
     )
     headers = {"Authorization": f"Bearer {KEY}"}
     return httpx2.AsyncClient(
