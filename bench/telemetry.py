@@ -20,7 +20,7 @@ METRICS = {"GATEWAY_METRICS_LISTEN": "127.0.0.1:0"}
 
 
 def variants(collector: Collector) -> Mapping[str, Mapping[str, str]]:
-    """Return what is compared: the environment of the gateway by name, the first records nothing."""
+    """Return the environments of the gateway that are compared, by name."""
     address = f"http://127.0.0.1:{collector.server_port}/v1/traces"
     traces = METRICS | {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": address}
     sampled = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1"}

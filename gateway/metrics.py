@@ -71,10 +71,16 @@ class Metrics:
             "Seconds of audio for each second of transcribing, by video.",
             explicit_bucket_boundaries_advisory=REALTIME_FACTORS,
         )
-        self._audio = meter.create_counter(
-            "batchscribe.audio.transcribed", "s", "Audio of videos that succeeded."
+        # Read when asked for, which costs an item less than counting as it happens.
+        self._audio_seconds = 0.0
+        meter.create_observable_counter(
+            "batchscribe.audio.transcribed",
+            [lambda _: [Observation(self._audio_seconds)]],
+            "s",
+            "Audio of videos that succeeded.",
         )
         self._lost = meter.create_counter("batchscribe.leases.lost", "1", "Leases that ran out.")
+        self._lost.add(0)
         self._webhooks = meter.create_counter(
             "batchscribe.webhook.attempts", "1", "Attempts to deliver a webhook."
         )
@@ -90,7 +96,7 @@ class Metrics:
         """Note how much audio a transcript is of, and how fast it was made."""
         audio_seconds = transcript.duration.ToMilliseconds() / 1000
         seconds = transcript.provenance.timings.transcribe.ToMilliseconds() / 1000
-        self._audio.add(audio_seconds)
+        self._audio_seconds += audio_seconds
         if seconds:
             self._realtime_factor.record(audio_seconds / seconds)
 

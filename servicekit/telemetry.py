@@ -5,13 +5,22 @@ It does so as a W3C traceparent, in a call's metadata or stored beside the work.
 
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from opentelemetry.metrics import Meter, NoOpMeter
-from opentelemetry.trace import NoOpTracer, Span, SpanKind, StatusCode, Tracer, get_current_span
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NoOpTracer,
+    Span,
+    SpanKind,
+    StatusCode,
+    Tracer,
+    get_current_span,
+    use_span,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 TRACEPARENT = "traceparent"
@@ -44,7 +53,13 @@ class Telemetry:
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> AbstractContextManager[Span]:
         """Open a span below the current one, or below the traceparent ``under``."""
+        if isinstance(self.tracer, NoOpTracer):
+            return nullcontext(INVALID_SPAN)
         parent = None if under is None else _PROPAGATOR.extract({TRACEPARENT: under})
+        above = get_current_span(parent)
+        if above.get_span_context().is_valid and not above.get_span_context().trace_flags.sampled:
+            # What is below a trace that is not recorded costs next to nothing.
+            return nullcontext(above) if under is None else use_span(above)
         # Texts of exceptions stay here: they may name what is nobody's business.
         return self.tracer.start_as_current_span(
             name, parent, kind, attributes, record_exception=False
