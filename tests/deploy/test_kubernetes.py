@@ -112,7 +112,7 @@ def test_services_select_pods_that_listen_there() -> None:
 
 
 def test_scaling_goes_to_zero_and_back() -> None:
-    """KEDA reads the gateway's route, wakes the first transcriber for any audio, keeps none idle."""
+    """KEDA reads the gateway's route: any audio wakes a transcriber, none lets the last one go."""
     manifests = build(KUBERNETES / "keda")
     scaled = find(manifests, "ScaledObject", "transcriber")["spec"]
     (trigger,) = scaled["triggers"]

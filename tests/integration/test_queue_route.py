@@ -10,7 +10,7 @@ URLS = [f"http://127.0.0.1/{number}.mp3" for number in range(3)]
 
 
 async def test_the_queue_grows_and_shrinks_to_nothing(redis_url: str) -> None:
-    """Audio of unknown length counts as ten minutes; after the end there is none. A key is needed."""
+    """With a key: audio of unknown length counts as ten minutes, and what has ended not at all."""
     idle = ScriptedTranscriber(slots=0)
     async with (
         running(idle),
