@@ -24,7 +24,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all chaos abuse check fmt lint types contract breaking proto proto-check docs lock upgrade-yt-dlp \
-  bench-overhead bench-eta bench-gateway bench-scale bench-access bench-wire bench-engine bench-frontend bench-recovery bench-long bench-page bench-telemetry
+  bench-overhead bench-eta bench-gateway bench-scale bench-access bench-wire bench-engine bench-frontend bench-recovery bench-long bench-page bench-day bench-telemetry
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -126,6 +126,9 @@ bench-long: $(READY) ## Measure the memory that ten hours of audio take, and how
 
 bench-page: $(READY) ## Measure how soon the page shows an ended batch of 500 videos.
 	@$(BIN)/python -m bench.page
+
+bench-day: $(READY) ## Run a day's mix of ITEMS=1000000 items over two gateways; fail if any is lost.
+	@$(BIN)/python -m bench.day $(if $(ITEMS),--items $(ITEMS))
 
 # arq wants an older redis-py than the gateway: it lives apart.
 $(ARQ)/ready: bench/arq/requirements.lock $(READY)

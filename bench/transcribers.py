@@ -16,7 +16,14 @@ import uvloop
 from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
 
 from servicekit.status import Context
-from tests.scripted_transcriber import Script, ScriptedTranscriber, at_once, running, succeeded
+from tests.scripted_transcriber import (
+    Script,
+    ScriptedTranscriber,
+    at_once,
+    failed,
+    running,
+    succeeded,
+)
 
 ANSWER = succeeded()
 
@@ -62,6 +69,25 @@ class Sleep:
         return succeeded()
 
 
+class Day:
+    """Sleeps as ``Sleep`` does, then fails as the address says: ``…/<seconds>/<fate>/…``."""
+
+    def __init__(self) -> None:
+        self._failed: set[str] = set()
+
+    async def __call__(
+        self, _: ScriptedTranscriber, request: TranscribeRequest
+    ) -> TranscribeResponse:
+        seconds, fate = urlsplit(request.url).path.split("/")[1:3]
+        await asyncio.sleep(float(seconds))
+        if fate == "bad":
+            return failed()
+        if fate == "flaky" and request.url not in self._failed:
+            self._failed.add(request.url)
+            return failed("SOURCE_UNREACHABLE", retryable=True)
+        return succeeded()
+
+
 async def serve(count: int, script: Script) -> None:
     """Run ``count`` transcribers for as long as the input lasts."""
     kind = Instant if script is at_once else ScriptedTranscriber
@@ -91,10 +117,15 @@ def _say(what: object) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, required=True)
-    parser.add_argument("--script", choices=("at-once", "pace", "sleep"), required=True)
+    parser.add_argument("--script", choices=("at-once", "pace", "sleep", "day"), required=True)
     parser.add_argument("--rate", type=float, default=1)
     chosen = parser.parse_args()
-    scripts: dict[str, Script] = {"at-once": at_once, "pace": Pace(chosen.rate), "sleep": Sleep()}
+    scripts: dict[str, Script] = {
+        "at-once": at_once,
+        "pace": Pace(chosen.rate),
+        "sleep": Sleep(),
+        "day": Day(),
+    }
     uvloop.run(serve(chosen.count, scripts[chosen.script]))
 
 
