@@ -31,6 +31,7 @@ from gateway.store import (
     Accounts,
     Allowance,
     BatchStore,
+    Figures,
     Lease,
     Ledger,
     Message,
@@ -70,6 +71,7 @@ class World:
     outbox: Outbox
     ledger: Ledger
     accounts: Accounts
+    figures: Figures
     lease: Lease
     playlist: Lease
     message: Message
@@ -109,9 +111,8 @@ async def make_world(url: str, lent: Redis) -> World:
     await Outbox(client).rotate("bob", "whsec_old", HOUR_MS)
     await Accounts(client).enrol(BY, NewKey("known", b"digest"), USER, default_tier=TIER)
     await client.aclose()
-    return World(
-        BatchStore(lent), Outbox(lent), Ledger(lent), Accounts(lent), lease, playlist, message
-    )
+    stores = (BatchStore(lent), Outbox(lent), Ledger(lent), Accounts(lent), Figures(lent))
+    return World(*stores, lease, playlist, message)
 
 
 # What each script is called for, as the product calls it.
@@ -150,6 +151,7 @@ CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
     ),
     "identify": lambda w: w.accounts.identify("known"),
     "revoke": lambda w: w.accounts.revoke(BY, "known"),
+    "ended": lambda w: w.figures.take_ends(),
     "account": lambda w: w.accounts.set_account(BY, USER, role="admin", default_tier=TIER),
 }
 
