@@ -32,11 +32,14 @@ help: ## List the targets.
 demo: $(READY) ## Transcribe the sample videos with everything on this machine.
 	@$(BIN)/batchscribe demo
 
+# Tests wait more than they compute.
+PYTEST := $(BIN)/pytest -q --numprocesses 4 --dist worksteal
+
 test: $(READY) ## Run every test this machine can run, and say what was left out.
-	$(BIN)/pytest -q
+	$(PYTEST)
 
 test-all: $(READY) $(PACKAGES) ## Run every test; fail if any has to be left out.
-	$(BIN)/pytest -q --nothing-left-out
+	$(PYTEST) --nothing-left-out
 
 SECONDS ?= 60
 SEED ?= 1

@@ -47,7 +47,10 @@ class Settings(ServiceSettings):
     )
     transcriber_key_file: Path | None = Field(None, description="PEM file of its key.")
     max_streams_per_connection: int = Field(
-        1000, ge=1, description="Calls open at a time on one connection; more wait at the client."
+        4000,
+        ge=1,
+        description="Calls open at a time on one connection; more wait at the client. Of those that "
+        "follow batches over HTTP all share one.",
     )
     api_key: SecretStr = Field(
         SecretStr(""), description="A key of the user `local` that needs no entry in Redis."

@@ -43,7 +43,10 @@ async def serve_http(app: FastAPI, host: str, port: int, tls: PemFiles | None = 
     """Serve ``app`` until ``stop``; port 0 takes any. Raises OSError if it cannot listen."""
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return HttpServer(app, socket.create_server((host, port), family=family), tls)
+    listener = socket.create_server((host, port), family=family)
+    # Connections inherit it. Without, each answer's body waits 40 ms for the head to be confirmed.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return HttpServer(app, listener, tls)
 
 
 class _WithoutSignals(uvicorn.Server):

@@ -33,9 +33,10 @@ def test_the_engine_alone_has_the_key_of_the_hub(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Of all that is secret around a transcriber the engine sees what it loads models with."""
+    settings = Settings()
     for name in _SECRETS:
         monkeypatch.setenv(name, "secret")
-    assert set(_SECRETS) & set(programs.engine(Settings(), tmp_path).environment) == {"HF_TOKEN"}
+    assert set(_SECRETS) & set(programs.engine(settings, tmp_path).environment) == {"HF_TOKEN"}
 
 
 @pytest.fixture
