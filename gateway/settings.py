@@ -49,8 +49,8 @@ class Settings(ServiceSettings):
     max_streams_per_connection: int = Field(
         4000,
         ge=1,
-        description="Calls open at a time on one connection; more wait at the client. Of those that "
-        "follow batches over HTTP all share one.",
+        description="Calls open at a time on one connection; more wait at the client. All who "
+        "follow batches over HTTP share one.",
     )
     api_key: SecretStr = Field(
         SecretStr(""), description="A key of the user `local` that needs no entry in Redis."
