@@ -91,7 +91,10 @@ class RedisProxy:
 
     async def serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         """Relay one connection until both of its sides have closed."""
-        upstream, server = await asyncio.open_unix_connection(self._upstream)
+        try:
+            upstream, server = await asyncio.open_unix_connection(self._upstream)
+        except OSError:
+            return client.close()
         relay, task = _Relay(client, server), asyncio.current_task()
         assert task
         self._relays[task] = relay

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 
 CHUNK_BYTES = 65536
 
@@ -25,13 +25,13 @@ class TcpRelay:
         self._speaks.clear()
 
     async def serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        self._writers.add(client)
         host, _, port = self._upstream.rpartition(":")
-        answers, server = await asyncio.open_connection(host, int(port))
-        self._writers |= {client, server}
-        with suppress(ConnectionError):
-            await asyncio.gather(self._pass_on(reader, server), self._answer(answers, client))
-        client.close()
-        server.close()
+        with suppress(OSError), closing(client):
+            answers, server = await asyncio.open_connection(host, int(port))
+            self._writers.add(server)
+            with closing(server):
+                await asyncio.gather(self._pass_on(reader, server), self._answer(answers, client))
 
     def close(self) -> None:
         """Cut every connection."""
