@@ -1,5 +1,7 @@
 // Values of the API as people read them.
 
+export const FILE_FORMATS = ["txt", "srt", "vtt", "json", "jsonl"];
+
 export const seconds = (duration) => (duration ? Number.parseFloat(duration) : 0);
 
 export const stateOf = (name) => (name ?? "").replace(/^(ITEM|BATCH)_STATE_/, "").toLowerCase();

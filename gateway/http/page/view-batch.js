@@ -3,10 +3,9 @@
 import { api, download } from "./api.js";
 import { BatchModel, fractionOf, lengthOf } from "./batch-model.js";
 import { h, notify, outside, replace, setText } from "./dom.js";
-import { batchLabel, clock, count, hasEnded, itemLabel, moment, percent, seconds, span, stateOf } from "./format.js";
+import { FILE_FORMATS, batchLabel, clock, count, hasEnded, itemLabel, moment, percent, seconds, span, stateOf } from "./format.js";
 import { follow } from "./stream.js";
 
-const FORMATS = ["txt", "srt", "vtt", "json", "jsonl"];
 const FILTERS = [
   ["All", () => true],
   ["Running", (state) => state === "fetching" || state === "transcribing"],
@@ -108,7 +107,7 @@ class Head {
     const now = [model.hasEnded, Boolean(model.progress.succeeded), Boolean(model.progress.failed || model.progress.skipped), model.state].join();
     if (now === this.drawn) return;
     this.drawn = now;
-    const format = h("select", { "aria-label": "Format of the files" }, FORMATS.map((name) => h("option", {}, name)));
+    const format = h("select", { "aria-label": "Format of the files" }, FILE_FORMATS.map((name) => h("option", {}, name)));
     const button = (text, action, style = "") => h("button", { type: "button", class: style, onclick: () => act(action) }, text);
     replace(this.actions,
       model.progress.succeeded ? h("span", { class: "joined" }, format,

@@ -2,10 +2,8 @@
 
 import { api, download } from "./api.js";
 import { h, notify, outside, replace, setText } from "./dom.js";
-import { clock, count, seconds } from "./format.js";
+import { FILE_FORMATS, clock, count, seconds } from "./format.js";
 import { nameOf } from "./languages.js";
-
-const FORMATS = ["txt", "srt", "vtt", "json", "jsonl"];
 
 export async function showTranscript(main, { id, signal }) {
   const first = await api.transcript(id, "");
@@ -32,7 +30,7 @@ function heading(transcript, id) {
     h("button", { class: "link back", type: "button", onclick: () => history.back() }, "Back"),
     h("h1", {}, source.title || source.url),
     h("p", { class: "hint" }, facts.filter(Boolean).join(" · "), " · ", outside(source.url, "source")),
-    h("div", { class: "actions", role: "group", "aria-label": "Download" }, FORMATS.map(save)));
+    h("div", { class: "actions", role: "group", "aria-label": "Download" }, FILE_FORMATS.map(save)));
 }
 
 function warnings({ warnings, undecoded }) {
