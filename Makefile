@@ -32,8 +32,8 @@ help: ## List the targets.
 demo: $(READY) ## Transcribe the sample videos with everything on this machine.
 	@$(BIN)/batchscribe demo
 
-# Tests wait more than they compute.
-PYTEST := $(BIN)/pytest -q --numprocesses 4 --dist worksteal
+# Tests wait more than they compute; those of one file stay together.
+PYTEST := $(BIN)/pytest -q --numprocesses 4 --dist loadfile
 
 test: $(READY) ## Run every test this machine can run, and say what was left out.
 	$(PYTEST)
