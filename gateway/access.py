@@ -122,11 +122,15 @@ def _presented(authorization: Sequence[str]) -> ApiKey:
         raise Unauthenticated(
             "TOKEN_MISSING", "Send your key in the metadata `authorization: Bearer <key>`."
         )
+    if len(authorization) > 1:
+        raise Unauthenticated(
+            "TOKEN_INVALID", "There is more than one `authorization`: send one, with one key."
+        )
     scheme, _, text = authorization[0].partition(" ")
     key = ApiKey.parse(text)
-    if len(authorization) > 1 or scheme.lower() != "bearer" or key is None:
+    if scheme.lower() != "bearer" or key is None:
         raise Unauthenticated(
-            "TOKEN_INVALID", "This is no key of this service: send `Bearer bs_<id>_<secret>` once."
+            "TOKEN_INVALID", "This is no key of this service: send `Bearer bs_<id>_<secret>`."
         )
     return key
 

@@ -8,11 +8,10 @@ from typing import IO, Annotated, cast
 from urllib.parse import quote
 
 from batchscribe.v1 import batch_service_pb2
-from batchscribe.v1.batch_pb2 import BATCH_VIEW_BASIC, ITEM_STATE_SUCCEEDED, BatchItem
+from batchscribe.v1.batch_pb2 import ITEM_STATE_SUCCEEDED, BatchItem
 from batchscribe.v1.batch_service_pb2 import (
     ExportTranscriptRequest,
     ExportTranscriptResponse,
-    GetBatchRequest,
     ListBatchItemsRequest,
     TranscriptFormat,
 )
@@ -54,35 +53,26 @@ async def _transcript(
     """Download a transcript as txt, srt, vtt, json or jsonl."""
     parts = _export(batches, caller, transcription_id, file_format)
     first = await anext(parts)
-    return StreamingResponse(
-        _data(first, parts), headers=_as_file(first.file_name), media_type=first.media_type
-    )
+    data = _all(first.data, (part.data async for part in parts))
+    return StreamingResponse(data, headers=_as_file(first.file_name), media_type=first.media_type)
 
 
 async def _archive(
     batch_id: str, batches: Batches, caller: Caller, file_format: FormatQuery = _TXT
 ) -> StreamingResponse:
     """Download the transcripts of a batch in a zip archive, in order."""
-    # While the answer can still be an error: is there such a batch, and is it the caller's?
-    await batches.GetBatch(
-        GetBatchRequest(batch_id=batch_id, view=BATCH_VIEW_BASIC),
-        metadata=caller,
-        timeout=CALL_TIMEOUT_SECONDS,
-    )
-    items = _succeeded(batches, caller, batch_id)
+    pieces = _zipped(batches, caller, file_format, _succeeded(batches, caller, batch_id))
+    # While the answer can still be an error: may the caller have this?
+    first = await anext(pieces)
     return StreamingResponse(
-        _zipped(batches, caller, file_format, items),
-        headers=_as_file(f"{batch_id}.zip"),
-        media_type="application/zip",
+        _all(first, pieces), headers=_as_file(f"{batch_id}.zip"), media_type="application/zip"
     )
 
 
-async def _data(
-    first: ExportTranscriptResponse, parts: AsyncIterator[ExportTranscriptResponse]
-) -> AsyncIterator[bytes]:
-    yield first.data
-    async for part in parts:
-        yield part.data
+async def _all(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in pieces:
+        yield piece
 
 
 async def _zipped(

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
+import httpx2
 import pytest
 import redis.asyncio
 from batchscribe.v1.batch_pb2 import VideoSpec
@@ -26,7 +27,7 @@ from gateway.api_key import ApiKey
 from gateway.errors import StoreUnavailable, Unauthenticated
 from gateway.store import Accounts, NewKey, connect
 from servicekit import status
-from tests.running_gateway import METADATA, RunningGateway, running_gateway
+from tests.running_gateway import KEY, METADATA, RunningGateway, running_gateway
 from tests.support import wait_until
 from tests.valkey import Valkey
 
@@ -310,3 +311,62 @@ async def test_standing_in_is_for_admins_and_for_reading(
                 await call
             assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
             assert status.reason_of(caught.value) == reason
+
+
+@pytest.fixture
+async def rest(
+    accounts: Accounts, redis_url: str
+) -> AsyncIterator[tuple[RunningGateway, httpx2.AsyncClient]]:
+    """A gateway with its REST routes, and a client of them without a key."""
+    async with (
+        running_gateway(redis_url, http_listen="127.0.0.1:0") as gateway,
+        httpx2.AsyncClient(base_url=f"http://{gateway.http}/api/v1") as client,
+    ):
+        yield gateway, client
+
+
+REST_ROUTES = ("/quota", "/batches", "/batches/x/events", "/batches/x/export", "/queue")
+
+
+@pytest.mark.parametrize("other", [f"Bearer {KEY}", "", "Basic eDp5"])
+async def test_two_keys_over_http_are_one_too_many(
+    rest: tuple[RunningGateway, httpx2.AsyncClient], other: str
+) -> None:
+    """Neither the first nor the last of several Authorization headers wins, on any route."""
+    good = f"Bearer {KEY}"
+    for values in ((good, other), (other, good)):
+        for route in REST_ROUTES:
+            headers = [("Authorization", value) for value in values]
+            response = await rest[1].get(route, headers=headers)
+            assert (response.status_code, response.json()["reason"]) == (401, "TOKEN_INVALID")
+            assert "more than one" in response.json()["detail"]
+
+
+async def test_nobody_stands_in_over_http_who_may_not(
+    accounts: Accounts, rest: tuple[RunningGateway, httpx2.AsyncClient]
+) -> None:
+    """A user who names another is refused on every route, not answered as themselves."""
+    bob = metadata(await enrol(accounts, "bob"), ("x-batchscribe-user", "ann"))
+    for route in REST_ROUTES:
+        response = await rest[1].get(route, headers=bob)
+        assert (response.status_code, response.json()["reason"]) == (403, "ADMIN_ONLY")
+
+
+async def test_an_admin_reads_over_http_what_grpc_lets_them(
+    accounts: Accounts, rest: tuple[RunningGateway, httpx2.AsyncClient]
+) -> None:
+    """An admin sees a user's batch on record, and nothing that is the user's alone."""
+    gateway, client = rest
+    batch_id = await _create(gateway, await enrol(accounts, "ann"))
+    as_ann = metadata(await enrol(accounts, "root", role="admin"), ("X-Batchscribe-User", "ann"))
+    found = await client.get(f"/batches/{batch_id}", headers=as_ann)
+    assert found.json()["batch"]["batch_id"] == batch_id
+    assert [(one.by, one.action, one.user) for one in await accounts.audited(1)] == [
+        ("root", "GetBatch", "ann")
+    ]
+    for refused in (
+        await client.delete(f"/batches/{batch_id}", headers=as_ann),
+        await client.get("/transcripts/x/export", headers=as_ann),
+        await client.get(f"/batches/{batch_id}", headers=[*as_ann, ("x-batchscribe-user", "bob")]),
+    ):
+        assert (refused.status_code, refused.json()["reason"]) == (403, "READ_ONLY")

@@ -16,6 +16,7 @@ from batchscribe.v1.batch_service_pb2 import (
     CreateBatchResponse,
     GetBatchRequest,
     GetBatchResponse,
+    ListBatchItemsResponse,
     ListModelsResponse,
     Model,
 )
@@ -279,10 +280,21 @@ async def test_a_caller_without_key_learns_nothing_of_the_body(
 async def test_a_key_that_cannot_be_sent_is_no_key(
     http: httpx2.AsyncClient, gateway: ScriptedGateway
 ) -> None:
-    """A header that gRPC would refuse is left out instead of ending in an error of ours."""
+    """A header that gRPC would refuse reaches it as one that it takes, and that is as wrong."""
     headers = {b"Authorization": "Bearer café".encode("latin-1")}
     assert (await http.get(f"{ROUTE}/batch_1", headers=headers)).status_code == 200
-    assert "authorization" not in gateway.metadata
+    assert gateway.metadata["authorization"] == "Bearer caf?"
+
+
+async def test_an_archive_that_may_not_be_had_is_an_error(
+    http: httpx2.AsyncClient, gateway: ScriptedGateway
+) -> None:
+    """A refusal of the first transcript is the answer, not an archive that breaks off."""
+    items = [BatchItem(transcription_id="trans_1")]
+    gateway.will_answer("ListBatchItems", ListBatchItemsResponse(items=items))
+    refusal = status.build(grpc.StatusCode.PERMISSION_DENIED, "READ_ONLY", "Not for admins.")
+    gateway.will_answer("ExportTranscript", refusal)
+    problem(await http.get("/api/v1/batches/batch_1/export"), 403, "READ_ONLY")
 
 
 async def test_large_bodies_are_refused(http: httpx2.AsyncClient, gateway: ScriptedGateway) -> None:
