@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 PROTOS := $(sort $(shell find protos/batchscribe -name "*.proto"))
+PUBLIC_PROTOS := $(filter protos/batchscribe/v1/%,$(PROTOS))
 SERVICES := $(filter %_service.proto,$(PROTOS))
 STUBS := protos/gen
 ES_STUBS := clients/typescript/gen
@@ -80,10 +81,12 @@ proto: $(READY) $(PACKAGES) ## Generate the stubs from the protos.
 	  --python_out=$(STUBS) --mypy_out=quiet:$(STUBS) $(PROTOS)
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 	  --grpc_python_out=$(STUBS) --mypy_grpc_out=quiet,only_async:$(STUBS) $(SERVICES)
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --include_source_info \
+	  --descriptor_set_out=$(STUBS)/batchscribe/v1/descriptor_set.binpb $(PUBLIC_PROTOS)
 	touch $(addsuffix py.typed,$(sort $(dir $(PROTOS:protos/%=$(STUBS)/%))))
 	PATH="$(NODE)/bin:$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I$(dir $(NODE)) \
 	  --plugin=$(TYPESCRIPT)/node_modules/.bin/protoc-gen-es --es_out=$(ES_STUBS) \
-	  --es_opt=target=js+dts,import_extension=js $(filter protos/batchscribe/v1/%,$(PROTOS)) google/rpc/error_details.proto
+	  --es_opt=target=js+dts,import_extension=js $(PUBLIC_PROTOS) google/rpc/error_details.proto
 
 proto-check: $(READY) ## Fail if the committed stubs are not those of the protos.
 	@$(MAKE) --silent proto STUBS=.cache/stubs ES_STUBS=.cache/es-stubs
