@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import promql_parser
 import pytest
 import yaml
 from batchscribe.transcriber.v1 import child_pb2
@@ -24,7 +25,6 @@ from transcriber.observer import Observer
 FOLDER = Path(__file__).parents[2] / "deploy" / "observability"
 # Those that Prometheus itself adds.
 TARGET = {"job", "instance", "le"}
-SELECTOR = re.compile(r"\b([a-z][a-z_]+)(?:\{([^}]*)\})?(?:\[[^\]]*\])?")
 
 
 def queries() -> Iterator[tuple[str, str]]:
@@ -32,18 +32,29 @@ def queries() -> Iterator[tuple[str, str]]:
     dashboard = json.loads((FOLDER / "grafana/dashboards/batchscribe.json").read_text())
     for panel in dashboard["panels"]:
         for target in panel["targets"]:
-            yield panel["title"], target["expr"]
+            # What Grafana puts in is a duration.
+            yield panel["title"], target["expr"].replace("$__rate_interval", "1m")
     for group in yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"]:
         for rule in group["rules"]:
             yield rule["alert"], rule["expr"]
 
 
-def named(query: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield every metric that a query names, with the labels that it is selected by."""
-    without_groups = re.sub(r"\bby \([^)]*\)", " ", query)
-    without_words = re.sub(r"\b(?:and|or)\b|\b[a-z_]+\s*\(", " ", without_groups)
-    for name, labels in SELECTOR.findall(without_words):
-        yield name, set(re.findall(r"(\w+)\s*[=!]", labels or ""))
+def named(query: str) -> list[tuple[str, set[str]]]:
+    """Return every metric that a query names, with the labels that it is chosen and grouped by.
+
+    Raises ValueError if Prometheus would not take the query.
+    """
+    found: list[tuple[str, set[str]]] = []
+
+    def visit(part: promql_parser.Expr) -> None:
+        if isinstance(part, promql_parser.VectorSelector):
+            found.append((part.name or "", {matcher.name for matcher in part.matchers.matchers}))
+        elif isinstance(part, promql_parser.AggregateExpr) and part.modifier:
+            labels = set(part.modifier.labels)
+            found.extend((name, labels) for name, _ in named(str(part.expr)))
+
+    promql_parser.walk(promql_parser.parse(query), visit)
+    return found
 
 
 def record_everything(telemetry: Telemetry) -> None:
@@ -97,10 +108,16 @@ async def test_every_metric_is_shown(redis_url: str) -> None:
 @pytest.mark.parametrize(
     ("query", "names"),
     [
-        ("sum by (le) (rate(batch_x_total[5m]))", [("batch_x_total", set())]),
+        ("sum by (le) (rate(x_total[5m]))", [("x_total", {"le"}), ("x_total", set())]),
         ('max(a_b{c="d",e!~"f"}) > 1 and g_h == 0', [("a_b", {"c", "e"}), ("g_h", set())]),
     ],
 )
 def test_queries_are_read_right(query: str, names: list[tuple[str, set[str]]]) -> None:
-    """The names of a query are its metrics, not its functions, words and labels."""
-    assert list(named(query)) == names
+    """Names of metrics are found with the labels that decide about them."""
+    assert named(query) == names
+
+
+def test_a_query_with_a_mistake_is_refused() -> None:
+    """What Prometheus would not take is not taken for a query here."""
+    with pytest.raises(ValueError, match="expected type matrix"):
+        named("rate(batch_requests_total)")
