@@ -60,6 +60,8 @@ class Dispatcher:
         self._observer = observer
         self._works: dict[str, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Of claims whose answer has not arrived, by address: asked again it is the same.
+        self._op_ids: dict[str, str] = {}
         self._look = asyncio.Event()
         # Set while no claim is under way.
         self._claimed = asyncio.Event()
@@ -117,8 +119,8 @@ class Dispatcher:
             self._claimed.clear()
             try:
                 await self._claim()
-            except (StoreUnavailable, StoreFull) as error:
-                log.warning("cannot claim", reason=error.reason)
+            except* (StoreUnavailable, StoreFull) as refused:
+                log.warning("cannot claim", error=str(refused.exceptions[0]))
                 await asyncio.sleep(STORE_RETRY_SECONDS)
             finally:
                 self._claimed.set()
@@ -134,18 +136,18 @@ class Dispatcher:
     async def _claim(self) -> None:
         adoptable, self._adoptable = self._adoptable, set()
         # All at once, in this order: one after the other a large pool would wait for its turn.
-        reachable = self._pool.reachable(adoptable)
-        await asyncio.gather(*(self._claim_for(transcriber) for transcriber in reachable))
+        async with asyncio.TaskGroup() as claims:
+            for transcriber in self._pool.reachable(adoptable):
+                claims.create_task(self._claim_for(transcriber))
 
     async def _claim_for(self, transcriber: Transcriber) -> None:
         if transcriber.status is None:
             return  # Lost since it was chosen.
+        op_id = self._op_ids.setdefault(transcriber.address, secrets.token_hex(8))
         leases = await self._store.claim(
-            secrets.token_hex(8),
-            transcriber.address,
-            transcriber.status.slots,
-            transcriber.free_slots,
+            op_id, transcriber.address, transcriber.status.slots, transcriber.free_slots
         )
+        del self._op_ids[transcriber.address]
         for lease in leases:
             self._spawn(self._run(lease, transcriber))
 

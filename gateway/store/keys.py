@@ -52,7 +52,7 @@ TEMPLATES: Mapping[str, str] = {
     "suspects": "{bs}:suspects:%s",
     # A site that asked us to wait: HASH until it may be asked again, and an hour.
     "breaker": "{bs}:breaker:%s",
-    # Answer of a claim, for its replay: STRING, 120 seconds.
+    # Answer of a claim, for its replay: STRING, 10 seconds, as its leases.
     "op": "{bs}:op:%s",
     # Batches to delete as "<user>/<batch_id>": ZSET by time in ms.
     "expiry": "{bs}:expiry",

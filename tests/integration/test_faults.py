@@ -16,6 +16,7 @@ import pytest
 import redis.asyncio
 from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
 from batchscribe.v1.batch_pb2 import (
+    ATTEMPT_RESULT_SUCCEEDED,
     Batch,
     BatchItem,
     BatchOptions,
@@ -44,6 +45,7 @@ from gateway.store import (
     keys,
     scripts,
 )
+from gateway.store.batch_store import LEASE_MS
 from gateway.store.scripts import NAMES
 from servicekit.status import reason_of
 from tests.redis_proxy import Harm, RedisProxy, proxied
@@ -268,6 +270,27 @@ async def test_frozen_redis_costs_no_work(valkey: Valkey, monkeypatch: pytest.Mo
     assert [item.state for item in ended.items] == [SUCCEEDED, SUCCEEDED]
     assert [item.attempt_count for item in ended.items] == [1, 1]
     assert set(transcriber.seen.values()) == {1}
+
+
+async def test_a_claim_whose_answer_is_lost_is_asked_for_again(valkey: Valkey) -> None:
+    """What was leased starts with the next look, not when the lease nobody knows of has run out."""
+    valkey.flush()
+    transcriber = ScriptedTranscriber(slots=0)
+    async with (
+        proxied(valkey.path) as proxy,
+        running(transcriber),
+        running_gateway(proxy.url, [transcriber.address]) as gateway,
+    ):
+        batch = await gateway.create("http://x/1", "http://x/2")
+        await load_script(valkey.url, "claim")
+        proxy.harm("claim", Harm.DROP_REPLY)
+        transcriber.offer(4)
+        await proxy.harmed.wait()
+        await wait_until(lambda: len(transcriber.seen) == 2, LEASE_MS / 1000 / 2)
+        ended = await gateway.ended(batch.batch_id)
+    assert [(item.state, item.attempt_count) for item in ended.items] == [(SUCCEEDED, 1)] * 2
+    assert set(transcriber.seen.values()) == {1}
+    assert [attempt.result for attempt in ended.items[0].attempts] == [ATTEMPT_RESULT_SUCCEEDED]
 
 
 async def load_script(url: str, name: str) -> None:
