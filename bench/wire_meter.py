@@ -7,7 +7,7 @@ setting up a connection is one more.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 
 _CHUNK_BYTES = 65536
 
@@ -33,13 +33,11 @@ class WireMeter:
         answers, server = await asyncio.open_connection(host, int(port))
         self.connections += 1
         line = _Line(self)
-        with suppress(ConnectionError):
+        with suppress(ConnectionError), closing(server), closing(client[1]):
             await asyncio.gather(
                 line.carry(client[0], server, from_client=True),
                 line.carry(answers, client[1], from_client=False),
             )
-        server.close()
-        client[1].close()
 
 
 class _Line:

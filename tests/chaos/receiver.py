@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from http import HTTPStatus
 
 REFUSED_SHARE = 0.3
@@ -20,7 +20,8 @@ class Receiver:
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take one request and close the connection."""
-        with suppress(asyncio.IncompleteReadError, ConnectionError):  # Its sender was killed.
+        # Its sender may have been killed.
+        with closing(writer), suppress(asyncio.IncompleteReadError, ConnectionError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             headers = dict(line.split(": ", 1) for line in head.splitlines()[1:] if line)
             await reader.readexactly(int(headers["content-length"]))
@@ -28,7 +29,6 @@ class Receiver:
                 line = f"HTTP/1.1 {status.value} {status.phrase}"
                 writer.write(f"{line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
                 await writer.drain()
-        writer.close()
 
     def _judge(self, webhook_id: str) -> HTTPStatus | None:
         if self._dice.random() < REFUSED_SHARE:

@@ -1,14 +1,15 @@
 """The meter of ``make bench-wire`` counts what it should."""
 
 import asyncio
+from contextlib import closing
 
 from bench.wire_meter import metered
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(100):
-        writer.write(data)
-    writer.close()
+    with closing(writer):
+        while data := await reader.read(100):
+            writer.write(data)
 
 
 async def test_bytes_and_round_trips_are_counted() -> None:
