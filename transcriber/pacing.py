@@ -6,7 +6,7 @@ Sites turn away whom they take for a machine; a transcriber with many slots look
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 _ALIASES = {"youtu.be": "youtube.com"}
@@ -45,10 +45,11 @@ class SitePacing:
             site.visitors -= 1
 
     async def _keep_interval(self, site: "_Site") -> None:
-        now = asyncio.get_running_loop().time()
-        begin = max(now, site.next_begin)
-        site.next_begin = begin + self._pace.interval_seconds
-        await asyncio.sleep(begin - now)
+        """Wait for the interval since the fetch before really began, though it began late."""
+        clock = asyncio.get_running_loop().time
+        async with site.door:
+            await asyncio.sleep(site.next_begin - clock())
+            site.next_begin = clock() + self._pace.interval_seconds
 
     def _forget_idle_sites(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -60,6 +61,7 @@ class SitePacing:
 @dataclass
 class _Site:
     places: asyncio.Semaphore
+    door: asyncio.Lock = field(default_factory=asyncio.Lock)
     visitors: int = 0
     next_begin: float = 0.0
 
