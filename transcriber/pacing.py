@@ -48,7 +48,8 @@ class SitePacing:
         """Wait for the interval since the fetch before really began, though it began late."""
         clock = asyncio.get_running_loop().time
         async with site.door:
-            await asyncio.sleep(site.next_begin - clock())
+            if (wait := site.next_begin - clock()) > 0:
+                await asyncio.sleep(wait)
             site.next_begin = clock() + self._pace.interval_seconds
 
     def _forget_idle_sites(self) -> None:
