@@ -46,32 +46,35 @@ _ITEM_STATUS = {
 class VideoResult(BaseModel):
     """One video of a batch, whether it has ended or not."""
 
-    video_index: int
-    youtube_url: str
+    video_index: int = Field(description="Place in the request, from 0.")
+    youtube_url: str = Field(description="The address; of a video found in a playlist, its own.")
     status: str = Field(description="pending, processing, success, failed or cancelled")
-    transcription_id: str | None = None
-    error: str | None = None
+    transcription_id: str | None = Field(None, description="Names the transcript of a success.")
+    error: str | None = Field(None, description="Why it failed, as a sentence.")
     processing_time: float | None = Field(None, description="Seconds from first start to end.")
-    completed_at: str | None = None
+    completed_at: str | None = Field(None, description="When it ended.")
 
 
 class BatchDocument(BaseModel):
     """A batch as it is now; ``results`` has every video, in the order of the request."""
 
-    batch_id: str
+    batch_id: str = Field(description='"batch_" and hexadecimal digits.')
     status: str = Field(
         description="pending, processing, completed, partially_failed, failed or cancelled"
     )
-    total_videos: int
-    completed: int
-    failed: int
-    in_progress: int
+    total_videos: int = Field(description="Number of videos.")
+    completed: int = Field(description="Videos with a transcript.")
+    failed: int = Field(description="Videos that failed for good.")
+    in_progress: int = Field(description="Videos being fetched or transcribed.")
     progress_percentage: float = Field(description="Share of the videos that have ended.")
-    results: list[VideoResult]
-    estimated_completion: str | None = None
-    created_at: str
-    updated_at: str
-    completed_at: str | None = None
+    results: list[VideoResult] = Field(description="Every video, ended or not, in order.")
+    estimated_completion: str | None = Field(
+        None,
+        description="When it will probably end; null before a video has ended, and at the end.",
+    )
+    created_at: str = Field(description="When it was created.")
+    updated_at: str = Field(description="When it last changed.")
+    completed_at: str | None = Field(None, description="When it ended.")
 
 
 def document(batch: Batch) -> BatchDocument:

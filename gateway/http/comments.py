@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
-from textwrap import dedent
 from typing import Any
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
@@ -28,7 +27,12 @@ def _commented(file: FileDescriptorProto) -> Iterator[tuple[str, str]]:
     for location in file.source_code_info.location:
         declares = len(location.path) % 2 == 0  # Else it is the file itself that is commented.
         if declares and location.leading_comments:
-            yield _full_name(file, location.path), dedent(location.leading_comments).strip()
+            yield _full_name(file, location.path), _unwrapped(location.leading_comments)
+
+
+def _unwrapped(comment: str) -> str:
+    """Return a line for each paragraph, with an empty one between them."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in comment.split("\n\n"))
 
 
 def _full_name(file: FileDescriptorProto, path: Sequence[int]) -> str:

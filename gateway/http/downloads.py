@@ -16,10 +16,12 @@ from batchscribe.v1.batch_service_pb2 import (
     TranscriptFormat,
 )
 from batchscribe.v1.batch_service_pb2_grpc import BatchServiceStub
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
 from gateway.http.calls import CALL_TIMEOUT_SECONDS, ROOT, Batches, Caller, Metadata
+from gateway.http.comments import comment_of
+from gateway.http.openapi import BatchId
 from gateway.http.schemas import short_names
 
 _FORMATS = short_names(batch_service_pb2.DESCRIPTOR.enum_types_by_name["TranscriptFormat"])
@@ -27,13 +29,20 @@ _PAGE_ITEMS = 100
 
 # mypy wants members that it can see; these are the contract's.
 Format = StrEnum("Format", {name.upper(): name for name in _FORMATS})  # type: ignore[misc]
+Format.__doc__ = comment_of("batchscribe.v1.TranscriptFormat")
 _TXT = Format("txt")
-FormatQuery = Annotated[Format, Query(alias="format")]
+FormatQuery = Annotated[
+    Format,
+    Query(alias="format", description=comment_of("batchscribe.v1.ExportTranscriptRequest.format")),
+]
+TranscriptionId = Annotated[
+    str, Path(description=comment_of("batchscribe.v1.GetTranscriptRequest.transcription_id"))
+]
 
 
 def router() -> APIRouter:
     """Return the routes of files."""
-    routes = APIRouter(prefix=ROOT)
+    routes = APIRouter(prefix=ROOT, tags=["BatchService"])
     for path, endpoint, name in (
         ("/transcripts/{transcription_id}/export", _transcript, "ExportTranscript"),
         ("/batches/{batch_id}/export", _archive, "ExportBatch"),
@@ -45,12 +54,12 @@ def router() -> APIRouter:
 
 
 async def _transcript(
-    transcription_id: str,
+    transcription_id: TranscriptionId,
     batches: Batches,
     caller: Caller,
     file_format: FormatQuery = _TXT,
 ) -> StreamingResponse:
-    """Download a transcript as txt, srt, vtt, json or jsonl."""
+    """Downloads a transcript as txt, srt, vtt, json or jsonl."""
     parts = _export(batches, caller, transcription_id, file_format)
     first = await anext(parts)
     data = _all(first.data, (part.data async for part in parts))
@@ -58,9 +67,9 @@ async def _transcript(
 
 
 async def _archive(
-    batch_id: str, batches: Batches, caller: Caller, file_format: FormatQuery = _TXT
+    batch_id: BatchId, batches: Batches, caller: Caller, file_format: FormatQuery = _TXT
 ) -> StreamingResponse:
-    """Download the transcripts of a batch in a zip archive, in order."""
+    """Downloads the transcripts of a batch in a zip archive, in order."""
     pieces = _zipped(batches, caller, file_format, _succeeded(batches, caller, batch_id))
     # While the answer can still be an error: may the caller have this?
     first = await anext(pieces)

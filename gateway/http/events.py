@@ -13,6 +13,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from gateway.http import problems
 from gateway.http.calls import CALL_TIMEOUT_SECONDS, ROOT, Batches, Caller, Metadata
+from gateway.http.openapi import BatchId
+from gateway.http.schemas import Schema
 from gateway.http.transcoding import written
 
 _SEND_SECONDS = 30  # A reader that takes nothing for so long is gone.
@@ -28,8 +30,12 @@ _FINAL = (
     grpc.StatusCode.INVALID_ARGUMENT,
 )
 
-Revision = Annotated[int, Query(ge=0, le=_MAX_REVISION)]
-LastEventId = Annotated[int, Header(ge=0, le=_MAX_REVISION)]
+_AFTER = "The last revision you have seen; 0 starts with a snapshot."
+_LAST = "The id of the last event you have seen, as browsers send it when they come back."
+_STREAM: Schema = {"type": "string", "description": "The data of each event is WatchBatchResponse."}
+
+Revision = Annotated[int, Query(ge=0, le=_MAX_REVISION, description=_AFTER)]
+LastEventId = Annotated[int, Header(ge=0, le=_MAX_REVISION, description=_LAST)]
 
 
 def router() -> APIRouter:
@@ -41,18 +47,20 @@ def router() -> APIRouter:
         methods=["GET"],
         response_class=EventSourceResponse,
         operation_id="WatchBatch",
+        responses={200: {"content": {"text/event-stream": {"schema": _STREAM}}}},
+        tags=["BatchService"],
     )
     return routes
 
 
 async def _events(
-    batch_id: str,
+    batch_id: BatchId,
     batches: Batches,
     caller: Caller,
     after_revision: Revision = 0,
     last_event_id: LastEventId = 0,
 ) -> EventSourceResponse:
-    """Follow a batch to its end: a snapshot or what changed after a revision, then what comes.
+    """Follows a batch to its end: a snapshot or what changed after a revision, then what comes.
 
     The events are snapshot, item_changed, batch_changed, progress_update, heartbeat and, at
     last, end; or problem, if the watch cannot go on.

@@ -1,6 +1,6 @@
 """The plan's two routes: its JSON request, and what it asks for in terms of the contract."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from batchscribe.v1.batch_pb2 import BatchOptions, VideoSpec
 from batchscribe.v1.batch_service_pb2 import CreateBatchRequest, GetBatchRequest, ListModelsRequest
@@ -10,6 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from gateway.document import BatchDocument, document
 from gateway.http.calls import CALL_TIMEOUT_SECONDS, ROOT, Batches, Caller
+from gateway.http.comments import comment_of
+from gateway.http.openapi import BatchId
 
 BATCHES = f"{ROOT}/transcribe/batch"
 
@@ -17,6 +19,8 @@ BATCHES = f"{ROOT}/transcribe/batch"
 PLAN_MODEL = "base"
 
 _MAX_INT32 = 2**31 - 1
+_ABSENT_MODEL = 'Model name. Without one it is "base" if that is served, else the default.'
+_AT_A_TIME = "The most videos of this batch that run at a time."
 _ENDINGS = {".url": ".youtube_url", "request_id": "Idempotency-Key"}
 
 
@@ -28,32 +32,38 @@ def _text(value: str) -> str:
     return value
 
 
+def _as(field: str) -> Any:
+    """Say of a field what the contract says of its own."""
+    return Field(description=comment_of(f"batchscribe.v1.{field}"))
+
+
 Text = Annotated[str, AfterValidator(_text)]
+Key = Annotated[str, Header(description=comment_of("batchscribe.v1.CreateBatchRequest.request_id"))]
 
 
 class VideoRequest(BaseModel):
-    """One video; without a model, "base" if it is served, else the server's default."""
+    """One video of a batch."""
 
-    youtube_url: Text
-    language: Text = "auto"
-    model: Text = ""
+    youtube_url: Annotated[Text, _as("VideoSpec.url")]
+    language: Annotated[Text, _as("VideoSpec.language")] = "auto"
+    model: Annotated[Text, Field(description=_ABSENT_MODEL)] = ""
 
 
 class OptionsRequest(BaseModel):
     """How the batch runs, and whom to tell of its end; ``expand_playlists`` is our addition."""
 
-    parallel: bool = True
-    max_concurrent: Annotated[int, Field(ge=1, le=_MAX_INT32)] = 3
-    continue_on_error: bool = True
-    notify_webhook: Text | None = None
-    expand_playlists: bool = False
+    parallel: Annotated[bool, _as("BatchOptions.parallel")] = True
+    max_concurrent: Annotated[int, Field(ge=1, le=_MAX_INT32, description=_AT_A_TIME)] = 3
+    continue_on_error: Annotated[bool, _as("BatchOptions.continue_on_error")] = True
+    notify_webhook: Annotated[Text | None, _as("BatchOptions.notify_webhook")] = None
+    expand_playlists: Annotated[bool, _as("BatchOptions.expand_playlists")] = False
 
 
 class BatchRequest(BaseModel):
-    """Body of POST /api/v1/transcribe/batch."""
+    """A list of videos, and how they are transcribed together."""
 
-    videos: list[VideoRequest]
-    options: OptionsRequest = OptionsRequest()
+    videos: Annotated[list[VideoRequest], _as("CreateBatchRequest.videos")]
+    options: Annotated[OptionsRequest, _as("CreateBatchRequest.options")] = OptionsRequest()
 
 
 def create_request(
@@ -79,9 +89,11 @@ def create_request(
 
 def router() -> APIRouter:
     """Return the plan's routes."""
-    routes = APIRouter(prefix=BATCHES)
-    routes.add_api_route("", _create, methods=["POST"], status_code=202)
-    routes.add_api_route("/{batch_id}", _get, methods=["GET"])
+    routes = APIRouter(prefix=BATCHES, tags=["Plan"])
+    routes.add_api_route(
+        "", _create, methods=["POST"], status_code=202, operation_id="PlanCreateBatch"
+    )
+    routes.add_api_route("/{batch_id}", _get, methods=["GET"], operation_id="PlanGetBatch")
     return routes
 
 
@@ -107,9 +119,9 @@ async def _create(
     batches: Batches,
     caller: Caller,
     served_models: Annotated[frozenset[str], Depends(_served_models)],
-    idempotency_key: Annotated[str, Header()] = "",
+    idempotency_key: Key = "",
 ) -> BatchDocument:
-    """Start a batch; with an ``Idempotency-Key`` (a UUID4) it is safe to send again."""
+    """Starts a batch; with an ``Idempotency-Key`` (a UUID4) it is safe to send again."""
     created = await batches.CreateBatch(
         create_request(body, served_models, idempotency_key),
         metadata=caller,
@@ -119,8 +131,8 @@ async def _create(
     return document(created.batch)
 
 
-async def _get(batch_id: str, batches: Batches, caller: Caller) -> BatchDocument:
-    """Return a batch as it is now."""
+async def _get(batch_id: BatchId, batches: Batches, caller: Caller) -> BatchDocument:
+    """Returns a batch as it is now."""
     found = await batches.GetBatch(
         GetBatchRequest(batch_id=batch_id), metadata=caller, timeout=CALL_TIMEOUT_SECONDS
     )

@@ -24,7 +24,7 @@ from gateway.http.plan import BATCHES, plan_name
 from gateway.http.transcoding import UnreadableRequest
 from servicekit import status
 
-_HTTP_STATUS = {
+HTTP_STATUS = {
     grpc.StatusCode.INVALID_ARGUMENT: HTTPStatus.UNPROCESSABLE_ENTITY,
     grpc.StatusCode.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
     grpc.StatusCode.PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
@@ -68,7 +68,7 @@ async def of_rpc(request: Request, error: Exception) -> JSONResponse:
 
 def of_call(error: grpc.aio.AioRpcError, name: Callable[[str], str] = str) -> JSONResponse:
     """Return the problem that a gRPC call ended with; ``name`` gives fields their names."""
-    code = _HTTP_STATUS.get(error.code(), HTTPStatus.INTERNAL_SERVER_ERROR)
+    code = HTTP_STATUS.get(error.code(), HTTPStatus.INTERNAL_SERVER_ERROR)
     sent = status.from_error(error)
     if sent is None:  # Not ours: its text may tell of addresses and sockets.
         sentence = "The service cannot answer at the moment; try again shortly."

@@ -25,8 +25,9 @@ def router(read: ReadQueue) -> APIRouter:
     """Return the route; ``read`` gives what it tells."""
     routes = APIRouter()
 
-    @routes.get(f"{ROOT}/queue", summary="How much is still to be done, by all users together.")
+    @routes.get(f"{ROOT}/queue", operation_id="GetQueue", tags=["Operation"])
     async def queue(batches: Batches, caller: Caller) -> dict[str, float]:
+        """Says how much is still to be done, for all users together."""
         # Any good key will do: the gateway knows which those are.
         await batches.ListModels(ListModelsRequest(), metadata=caller, timeout=CALL_TIMEOUT_SECONDS)
         found = await read()

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.http.calls import CALL_TIMEOUT_SECONDS, ROOT, Caller, Channel
+from gateway.http.comments import comment_of
 from gateway.http.openapi import json_content, parameter
 from gateway.http.schemas import Schema, of_field, of_object, of_parameter, reference
 from gateway.http.transcoding import RequestForm, of_body, of_query, written
@@ -26,12 +27,11 @@ _WEBHOOKS = webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"].me
 
 @dataclass(frozen=True)
 class Resource:
-    """A route, the call that answers it, and what it does, as a sentence."""
+    """A route, and the call that answers it."""
 
     http_method: str
     path: str
     call: MethodDescriptor
-    summary: str
     status: HTTPStatus = HTTPStatus.OK
 
     @property
@@ -53,71 +53,19 @@ class Resource:
 
 
 RESOURCES = (
-    Resource(
-        "POST",
-        "/batches",
-        _BATCHES["CreateBatch"],
-        "Start a batch; with a request_id (a UUID4) it is safe to send again.",
-        HTTPStatus.CREATED,
-    ),
-    Resource("GET", "/batches", _BATCHES["ListBatches"], "List your batches, newest first."),
-    Resource(
-        "GET",
-        "/batches/{batch_id}",
-        _BATCHES["GetBatch"],
-        "Return a batch as it is now.",
-    ),
-    Resource(
-        "DELETE",
-        "/batches/{batch_id}",
-        _BATCHES["DeleteBatch"],
-        "Delete a batch that has ended, and its transcripts.",
-        HTTPStatus.NO_CONTENT,
-    ),
-    Resource(
-        "GET",
-        "/batches/{batch_id}/items",
-        _BATCHES["ListBatchItems"],
-        "List the items of a batch, in order, or those in one state.",
-    ),
-    Resource(
-        "POST",
-        "/batches/{batch_id}/cancel",
-        _BATCHES["CancelBatch"],
-        "Cancel a batch, or some of its items.",
-    ),
-    Resource(
-        "POST",
-        "/batches/{batch_id}/retry",
-        _BATCHES["RetryBatch"],
-        "Run what has failed once more.",
-    ),
-    Resource(
-        "GET",
-        "/batches/{batch_id}/deliveries",
-        _WEBHOOKS["ListDeliveries"],
-        "List the webhook deliveries of a batch.",
-    ),
-    Resource(
-        "POST",
-        "/deliveries/{webhook_id}/redeliver",
-        _WEBHOOKS["RedeliverWebhook"],
-        "Send a webhook again.",
-    ),
-    Resource(
-        "POST",
-        "/webhook-secret/rotate",
-        _WEBHOOKS["RotateSecret"],
-        "Return a new secret for webhook signatures; the old one stays valid for a while.",
-    ),
-    Resource(
-        "GET",
-        "/transcripts/{transcription_id}",
-        _BATCHES["GetTranscript"],
-        "Return a transcript, segments by page.",
-    ),
-    Resource("GET", "/quota", _BATCHES["GetQuota"], "Return what you may use and have used."),
-    Resource("GET", "/models", _BATCHES["ListModels"], "List the models that are served."),
+    Resource("POST", "/batches", _BATCHES["CreateBatch"], HTTPStatus.CREATED),
+    Resource("GET", "/batches", _BATCHES["ListBatches"]),
+    Resource("GET", "/batches/{batch_id}", _BATCHES["GetBatch"]),
+    Resource("DELETE", "/batches/{batch_id}", _BATCHES["DeleteBatch"], HTTPStatus.NO_CONTENT),
+    Resource("GET", "/batches/{batch_id}/items", _BATCHES["ListBatchItems"]),
+    Resource("POST", "/batches/{batch_id}/cancel", _BATCHES["CancelBatch"]),
+    Resource("POST", "/batches/{batch_id}/retry", _BATCHES["RetryBatch"]),
+    Resource("GET", "/batches/{batch_id}/deliveries", _WEBHOOKS["ListDeliveries"]),
+    Resource("POST", "/deliveries/{webhook_id}/redeliver", _WEBHOOKS["RedeliverWebhook"]),
+    Resource("POST", "/webhook-secret/rotate", _WEBHOOKS["RotateSecret"]),
+    Resource("GET", "/transcripts/{transcription_id}", _BATCHES["GetTranscript"]),
+    Resource("GET", "/quota", _BATCHES["GetQuota"]),
+    Resource("GET", "/models", _BATCHES["ListModels"]),
 )
 
 
@@ -131,8 +79,9 @@ def router() -> APIRouter:
             methods=[resource.http_method],
             status_code=resource.status,
             response_class=Response,
-            summary=resource.summary,
+            description=comment_of(resource.call.full_name),
             operation_id=resource.call.name,
+            tags=[resource.call.containing_service.name],
             openapi_extra=_described(resource),
         )
     return routes
@@ -146,12 +95,12 @@ def messages() -> list[Descriptor]:
 
 def _described(resource: Resource) -> dict[str, object]:
     named = [field for field in resource.call.input_type.fields if field not in resource.asked]
-    parameters = [parameter("path", field.name, of_field(field)) for field in named]
+    parameters = [parameter("path", field) for field in named]
     described: dict[str, object] = {"parameters": parameters}
     if resource.has_body:
         described["requestBody"] = json_content(of_object(resource.properties))
     else:
-        parameters += [parameter("query", *held) for held in resource.properties.items()]
+        parameters += [parameter("query", field) for field in resource.asked]
     if resource.status is not HTTPStatus.NO_CONTENT:
         reply = {"description": "Done.", **json_content(reference(resource.call.output_type))}
         described["responses"] = {str(resource.status.value): reply}

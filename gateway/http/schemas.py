@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
+from gateway.http.comments import comment_of
+
 Schema = dict[str, object]
 
 REFERENCE = "#/components/schemas/"
@@ -24,35 +26,41 @@ _SCALARS: Mapping[int, Schema] = {
 _WELL_KNOWN: dict[str, Schema] = {
     "google.protobuf.Duration": {
         "type": "string",
-        "description": "Seconds with an s, such as 3.5s.",
         "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,9})?s$",
+        "examples": ["3.5s"],
     },
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
 }
 
 
-def reference(message: Descriptor) -> Schema:
-    """Return what stands for a message: a reference, or the form of a well-known one."""
-    return _WELL_KNOWN.get(message.full_name) or {"$ref": REFERENCE + message.name}
+def reference(declared: Descriptor | EnumDescriptor) -> Schema:
+    """Return what stands for a message or an enum: a reference, or the form of a well-known one."""
+    return _WELL_KNOWN.get(declared.full_name) or {"$ref": REFERENCE + declared.name}
 
 
 def components(messages: Iterable[Descriptor]) -> dict[str, Schema]:
-    """Return the schemas of ``messages`` and of all they hold, by name."""
+    """Return the schemas of ``messages``, and of all messages and enums they hold, by name."""
     found: dict[str, Schema] = {}
-    waiting = list(messages)
+    waiting: list[Descriptor | EnumDescriptor] = list(messages)
     while waiting:
-        message = waiting.pop()
-        is_form = message.GetOptions().map_entry or message.full_name in _WELL_KNOWN
-        if is_form or message.name in found:
+        declared = waiting.pop()
+        if declared.name in found or declared.full_name in _WELL_KNOWN:
             continue
-        found[message.name] = of_message(message)
-        waiting += filter(None, (field.message_type for field in message.fields))
+        if isinstance(declared, EnumDescriptor):
+            found[declared.name] = _of_enum(declared)
+            continue
+        if not declared.GetOptions().map_entry:
+            found[declared.name] = of_message(declared)
+        waiting += filter(
+            None, (field.message_type or field.enum_type for field in declared.fields)
+        )
     return found
 
 
 def of_message(message: Descriptor) -> Schema:
     """Return the schema of an object that holds the fields of ``message`` and no others."""
-    return of_object({field.name: of_field(field) for field in message.fields})
+    form = of_object({field.name: of_field(field) for field in message.fields})
+    return {**form, "description": comment_of(message.full_name)}
 
 
 def of_object(properties: Mapping[str, Schema]) -> Schema:
@@ -61,20 +69,15 @@ def of_object(properties: Mapping[str, Schema]) -> Schema:
 
 
 def of_field(field: FieldDescriptor) -> Schema:
-    """Return the schema of a field: a value, a list of them or a map."""
-    entry = field.message_type
-    if entry and entry.GetOptions().map_entry:
-        value = _of_value(entry.fields_by_name["value"])
-        return {"type": "object", "additionalProperties": value}
-    value = _of_value(field)
-    return {"type": "array", "items": value} if field.is_repeated else value
+    """Return the schema of a field, with what the contract says of it."""
+    return {**_form(field), "description": comment_of(field.full_name)}
 
 
 def of_parameter(field: FieldDescriptor) -> Schema:
-    """Return the schema of a field in a query, where enum values go by their short names."""
+    """Return the schema of a field in a path or a query, where enum values have short names."""
     if field.enum_type:
         return {"type": "string", "enum": list(short_names(field.enum_type))}
-    return of_field(field)
+    return _form(field)
 
 
 def short_names(enum: EnumDescriptor) -> dict[str, str]:
@@ -83,13 +86,23 @@ def short_names(enum: EnumDescriptor) -> dict[str, str]:
     return {value.name.removeprefix(prefix).lower(): value.name for value in enum.values[1:]}
 
 
+def _form(field: FieldDescriptor) -> Schema:
+    """Return a value, a list of them or a map."""
+    entry = field.message_type
+    if entry and entry.GetOptions().map_entry:
+        value = _of_value(entry.fields_by_name["value"])
+        return {"type": "object", "additionalProperties": value}
+    value = _of_value(field)
+    return {"type": "array", "items": value} if field.is_repeated else value
+
+
 def _of_value(field: FieldDescriptor) -> Schema:
-    if field.message_type:
-        return reference(field.message_type)
-    if field.enum_type:
-        return _of_enum(field.enum_type)
-    return _SCALARS[field.type]
+    declared = field.message_type or field.enum_type
+    return reference(declared) if declared else _SCALARS[field.type]
 
 
 def _of_enum(enum: EnumDescriptor) -> Schema:
-    return {"type": "string", "enum": [value.name for value in enum.values]}
+    names = [value.name for value in enum.values]
+    said = [f"- `{name}`: {comment_of(f'{enum.full_name}.{name}')}" for name in names]
+    description = "\n".join([comment_of(enum.full_name), "", *said])
+    return {"type": "string", "enum": names, "description": description}
