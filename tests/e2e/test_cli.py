@@ -168,6 +168,7 @@ async def test_titles_cannot_command_the_terminal(cli: Cli) -> None:
         (["transcribe", "a", "--format", "docx"], "docx"),
         (["nonsense"], "nonsense"),
         (["get"], "BATCH_ID"),
+        (["up", "--port", "70000"], "--port"),
     ],
 )
 async def test_wrong_usage_ends_with_2(cli: Cli, arguments: list[str], hint: str) -> None:
@@ -175,6 +176,17 @@ async def test_wrong_usage_ends_with_2(cli: Cli, arguments: list[str], hint: str
     done = await cli.run(*arguments)
     assert done.code == 2
     assert hint in done.errors
+
+
+async def test_files_that_are_no_text_are_named(cli: Cli, tmp_path: Path) -> None:
+    """A sound in the place of a list or of a key is no crash."""
+    sound = tmp_path / "talk.mp3"
+    sound.write_bytes(b"\xff\xfb\x90\x64")
+    for option in ("-f", "--api-key-file"):
+        done = await cli.run("transcribe", option, str(sound))
+        assert done.code == 2
+        assert "no text" in done.errors
+        assert option in done.errors
 
 
 async def test_an_absent_server_is_said_in_a_sentence(tmp_path: Path) -> None:

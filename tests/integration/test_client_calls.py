@@ -38,6 +38,13 @@ async def test_the_key_is_sent_with_every_call() -> None:
     assert gateway.metadata["authorization"] == "Bearer secret"
 
 
+@pytest.mark.parametrize("key", ["käse", "two\nlines"])
+async def test_what_cannot_be_a_key_is_not_sent(key: str) -> None:
+    """A key that no header can hold is refused as a wrong one is."""
+    with pytest.raises(errors.Unauthenticated):
+        Client("127.0.0.1:1", key)
+
+
 async def test_only_unavailable_is_repeated() -> None:
     """An error that will not pass is raised at once."""
     gateway = ScriptedGateway()

@@ -47,6 +47,16 @@ def test_an_address_is_found_again_for_its_format_only(tmp_path: Path) -> None:
     assert TranscriptFolder(tmp_path, "txt").find(f"{URL}2") is None
 
 
+@pytest.mark.parametrize("index", [b"{", b"\xff"])
+def test_a_broken_index_is_begun_anew(tmp_path: Path, index: bytes) -> None:
+    """What cannot be read as an index holds nothing, and does not stop a job."""
+    (tmp_path / ".batchscribe.json").write_bytes(index)
+    folder = TranscriptFolder(tmp_path, "txt")
+    assert folder.find(URL) is None
+    path = folder.write(URL, "Talk", "clip", b"one")
+    assert folder.find(URL) == path
+
+
 def test_a_file_that_was_removed_is_not_there(tmp_path: Path) -> None:
     """The index alone does not make a transcript be skipped."""
     folder = TranscriptFolder(tmp_path, "txt")

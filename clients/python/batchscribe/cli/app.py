@@ -49,8 +49,12 @@ _TASKS = (batch_pb2.TRANSCRIBE_TASK_TRANSCRIBE, batch_pb2.TRANSCRIBE_TASK_TRANSL
 def up(
     data_dir: DataDirOption = None,
     model: Annotated[str, typer.Option(help="The model to serve.")] = "base",
-    port: Annotated[int, typer.Option(help="Port of gRPC; 0 takes a free one.")] = 50051,
-    http_port: Annotated[int, typer.Option(help="Port of HTTP; 0 takes a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of gRPC; 0 takes a free one.")
+    ] = 50051,
+    http_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of HTTP; 0 takes a free one.")
+    ] = 8080,
     transcribers: Annotated[int, typer.Option(min=1, help="How many transcribers to run.")] = 1,
     media_root: Annotated[
         Path | None,
@@ -102,7 +106,7 @@ def up(
 
 @app.command()
 def transcribe(
-    urls: Annotated[list[str] | None, typer.Argument(metavar="URL...")] = None,
+    urls: Annotated[list[str] | None, typer.Argument(metavar="URL")] = None,
     file: Annotated[
         typer.FileText | None,
         typer.Option("-f", "--file", help="A file with an address on each line; - reads stdin."),
@@ -310,7 +314,10 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def _all_urls(urls: list[str] | None, file: typer.FileText | None) -> list[str]:
-    lines = [line.strip() for line in file or ()]
+    try:
+        lines = [line.strip() for line in file or ()]
+    except UnicodeDecodeError as error:
+        raise session.Misuse("What -f names is no text: put an address on each line.") from error
     given = [*(urls or []), *(line for line in lines if line and not line.startswith("#"))]
     if not given:
         raise session.Misuse("Give at least one address, or a file of them with -f.")

@@ -48,7 +48,7 @@ class TranscriptFolder:
     def _index(self) -> dict[str, dict[str, str]]:
         try:
             index: dict[str, dict[str, str]] = json.loads((self.path / _INDEX_NAME).read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, ValueError):  # ValueError: somebody else has written it.
             return {}
         return index
 

@@ -21,6 +21,8 @@ def _content(path: str) -> str:
         return Path(path).read_text().strip()
     except OSError as error:
         raise typer.BadParameter(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{path} holds no key: it is no text.") from None
 
 
 # A file, as every user of a machine can read the arguments of a command.

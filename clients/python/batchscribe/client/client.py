@@ -69,6 +69,8 @@ class Client:
         self._channel = _open_channel(server, ca_file, credentials)
         self._stub = BatchServiceStub(self._channel)
         self._webhooks = WebhookServiceStub(self._channel)
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise errors.Unauthenticated("This is no key: it has characters that no key has.")
         metadata = {"authorization": f"Bearer {api_key}" if api_key else "", _AS_USER: as_user}
         self._metadata = tuple((name, value) for name, value in metadata.items() if value)
         self._timeout_seconds = timeout_seconds
