@@ -19,7 +19,7 @@ from batchscribe.transcriber.v1 import child_pb2
 from google.protobuf.message import DecodeError
 
 from transcriber import frames
-from transcriber.job_table import ChildDied, Ending, Job, JobTable, Listener
+from transcriber.job_table import ChildDied, Ending, Job, JobFailed, JobTable, Listener
 
 _LOOK_SECONDS = 0.5
 _START_SECONDS = 120.0  # Cold disks read slowly.
@@ -189,13 +189,15 @@ class ChildProcess:
                 self._writer.close()
 
     def _take(self, reply: child_pb2.ChildReply) -> None:
-        if not reply.HasField("state"):
+        if reply.job_id:
             self._jobs.hear(reply)
-            return
-        self.state = reply.state
-        if not self._set_up.done():
-            self._set_up.set_result(None)
-        self._on_state()
+        elif reply.HasField("state"):
+            self.state = reply.state
+            if not self._set_up.done():
+                self._set_up.set_result(None)
+            self._on_state()
+        elif not self._set_up.done():
+            self._set_up.set_exception(JobFailed(reply.error))
 
     def _send(self, request: child_pb2.ChildRequest) -> None:
         # Nobody drains: the messages are small, and as many as there are slots.

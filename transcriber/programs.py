@@ -30,6 +30,7 @@ def fetcher(settings: Settings, home: Path, network: SocksServer) -> Program:
         media_root=str(settings.media_root.resolve() if settings.media_root else ""),
     )
     setup.scratch_bytes = settings.scratch_bytes
+    setup.needs_own_network = settings.require_network_namespace
     if settings.fetch_owner:
         setup.user_id, setup.group_id = settings.fetch_owner
     setup.max_audio.FromMilliseconds(int(settings.max_audio_seconds * 1000))

@@ -78,9 +78,9 @@ class Transcriber:
 
     async def start(self) -> None:
         """Return when both children have done what shows that they can work. Raises CannotStart."""
-        for child in (self.engine, self.fetcher):
+        for child in (self.fetcher, self.engine):
             child.start()
-        for child in (self.engine, self.fetcher):
+        for child in (self.fetcher, self.engine):
             await _until_ready(child)
 
     async def tell_truth(self, health: serve.Health) -> None:

@@ -128,6 +128,11 @@ class Settings(ServiceSettings):
         description="User that the process that fetches and decodes becomes, such as nobody; "
         "needs a transcriber that runs as root. Empty: the same user.",
     )
+    require_network_namespace: bool = Field(
+        False,
+        description="Do not start where the process that fetches gets no "
+        "[network of its own](security.md); otherwise the log says so.",
+    )
     media_root: DirectoryPath | None = Field(
         None, description="Directory below which file: addresses may be read; none by default."
     )

@@ -37,8 +37,7 @@ Answer = Callable[[str], AsyncIterator[bytes]]
 
 def enter() -> None:
     """Move this process, which must have one thread, there. Raises OSError where that cannot be."""
-    network.leave()
-    if Path("/proc/net/route").read_text().count("\n") > 1:
+    if not network.leave():
         raise OSError("this machine gives no network namespace to us")
     _UNPRIVILEGED_PORTS.write_text("0")
     for family in (socket.AF_INET, socket.AF_INET6):

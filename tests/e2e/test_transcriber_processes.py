@@ -200,3 +200,43 @@ async def test_a_device_that_is_not_there_ends_the_start(tmp_path: Path) -> None
     assert process.returncode == 1
     assert errors.decode().startswith(f"The model {MODEL} cannot be loaded: CUDA failed")
     assert "Traceback" not in errors.decode()
+
+
+# A user namespace in which nobody gets a network namespace, as under Docker's default profile.
+WITHOUT_NAMESPACES = (
+    *("unshare", "--user", "--map-root-user", "sh", "-c"),
+    'echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"',
+    "sh",
+)
+
+
+@pytest.mark.needs_namespaces
+async def test_a_network_of_its_own_can_be_demanded(tmp_path: Path, samples_url: str) -> None:
+    """A transcriber that has to give its fetch child one works where the system does."""
+    async with running_transcriber(tmp_path, require_network_namespace=True) as confined:
+        assert confined.network("transcriber.fetch") != confined.network("transcriber.engine")
+        assert (await confined.transcribe(f"{samples_url}/train.mp3", "own")).transcript.text
+
+
+@pytest.mark.needs_namespaces
+async def test_without_a_demanded_network_nothing_starts(tmp_path: Path) -> None:
+    """Where the system gives none, the operator reads a sentence, and nothing is fetched."""
+    process = await start(tmp_path, within=WITHOUT_NAMESPACES, require_network_namespace=True)
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert errors.decode().startswith("This machine gives the process that fetches no network")
+    assert "TRANSCRIBER_REQUIRE_NETWORK_NAMESPACE" in errors.decode()
+    assert "Traceback" not in errors.decode()
+
+
+@pytest.mark.needs_namespaces
+async def test_without_a_network_of_its_own_the_log_says_so(tmp_path: Path) -> None:
+    """Where none is demanded and none given, the transcriber works, and warns at its start."""
+    process = await start(tmp_path, within=WITHOUT_NAMESPACES)
+    assert process.stderr is not None
+    while b"gives no network namespace" not in (line := await process.stderr.readline()):
+        assert line, "it has ended"
+    while b'"ready"' not in (line := await process.stderr.readline()):
+        assert line, "it has ended"
+    process.terminate()
+    await process.communicate()

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,10 @@ class Transcriber:
         self, url: str, task_id: str, epoch: int = 1, **asked: Any
     ) -> "grpc.aio.UnaryUnaryCall[contract.TranscribeRequest, contract.TranscribeResponse]":
         return self.stub.Transcribe(request(url, task_id, epoch, **asked), timeout=60)
+
+    def network(self, module: str) -> Path:
+        """Return which network a child is in."""
+        return Path(f"/proc/{self.children()[module]}/ns/net").readlink()
 
     def children(self) -> dict[str, int]:
         """Return the process ids of the children by module."""
@@ -94,8 +98,13 @@ async def refusal(call: "grpc.aio.UnaryUnaryCall[Any, Any]") -> tuple[grpc.Statu
     return caught.value.code(), status.reason_of(caught.value)
 
 
-async def start(directory: Path, **settings: object) -> asyncio.subprocess.Process:
-    """Start the process with ``settings``; its output can be read."""
+async def start(
+    directory: Path, *, within: Sequence[str] = (), **settings: Any
+) -> asyncio.subprocess.Process:
+    """Start the process with ``settings``; its output can be read.
+
+    ``within`` is a command that runs what comes after it.
+    """
     defaults = {
         "listen": "127.0.0.1:0",
         "models": MODEL,
@@ -108,9 +117,7 @@ async def start(directory: Path, **settings: object) -> asyncio.subprocess.Proce
         f"TRANSCRIBER_{name.upper()}": str(value) for name, value in (defaults | settings).items()
     }
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "transcriber",
+        *(*within, sys.executable, "-m", "transcriber"),
         env={"PATH": os.environ["PATH"], **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -118,7 +125,7 @@ async def start(directory: Path, **settings: object) -> asyncio.subprocess.Proce
 
 
 @asynccontextmanager
-async def running_transcriber(directory: Path, **settings: object) -> AsyncIterator[Transcriber]:
+async def running_transcriber(directory: Path, **settings: Any) -> AsyncIterator[Transcriber]:
     """Start a transcriber with ``settings``, wait until it is ready, stop it in the end."""
     process = await start(directory, **settings)
     assert process.stdout is not None

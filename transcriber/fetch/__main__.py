@@ -1,17 +1,32 @@
 """Entry of the fetch child: one job is one address, several run at a time in threads."""
 
+import logging
 import os
 from contextlib import closing
 
 import yt_dlp
 from batchscribe.transcriber.v1 import child_pb2
 from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
+from batchscribe.v1 import batch_pb2
 
 from transcriber import jobs
 from transcriber.fetch import confinement, network
 from transcriber.fetch.fetching import Fetching
 from transcriber.fetch.files import is_file_url
 from transcriber.fetch.source import Source
+
+_NO_OWN_NETWORK = batch_pb2.ItemError(
+    reason="NO_OWN_NETWORK",
+    message="This machine gives the process that fetches no network of its own.",
+    hint="Let it have network namespaces, as docs/security.md says, "
+    "or unset TRANSCRIBER_REQUIRE_NETWORK_NAMESPACE.",
+)
+_MAY_GO_AROUND = (
+    "this machine gives no network namespace to us: what yt-dlp fetches goes through the filter "
+    "all the same, but a hole in yt-dlp could go around it"
+)
+
+log = logging.getLogger(__name__)
 
 
 class Fetcher:
@@ -42,17 +57,27 @@ class Fetcher:
 
 def main() -> None:
     line = jobs.begin()
-    network.leave()
+    has_own_network = network.leave()
     with network.door() as door:
         line.pass_on(door)
     request = line.receive()
     if request is None:
         return
+    if not has_own_network:
+        if request.fetch_setup.needs_own_network:
+            line.send(child_pb2.ChildReply(error=_NO_OWN_NETWORK))
+            line.receive()  # Says nothing: the parent ends this process.
+            return
+        log.warning(_MAY_GO_AROUND)
+    _serve(line, request.fetch_setup)
+
+
+def _serve(line: jobs.Line, setup: child_pb2.FetchSetup) -> None:
     # Plug-ins would be code from whoever can write to a directory on the path.
     os.environ["YTDLP_NO_PLUGINS"] = "1"
-    fetcher = Fetcher(request.fetch_setup)
+    fetcher = Fetcher(setup)
     fetcher.warm_up()
-    confinement.begin(request.fetch_setup)
+    confinement.begin(setup)
     line.send(child_pb2.ChildReply(state=child_pb2.ChildState()))
     jobs.serve(line, fetcher.work)
 

@@ -6,7 +6,6 @@ parent has it, a door in a network without any other, whatever yt-dlp or what it
 
 import ctypes
 import fcntl
-import logging
 import os
 import socket
 import struct
@@ -19,18 +18,13 @@ _CLONE_NEWNET = 0x40000000
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1
 
-log = logging.getLogger(__name__)
 
-
-def leave() -> None:
-    """Move this process, which must have one thread, into a network of its own if that can be."""
-    if _would_succeed(_leave):
-        _leave()
-    else:
-        log.warning(
-            "this machine gives no network namespace to us: what yt-dlp fetches goes through the "
-            "filter all the same, but a hole in yt-dlp could go around it"
-        )
+def leave() -> bool:
+    """Move this process, which must have one thread, into a network of its own; tell if it is."""
+    if not _would_succeed(_leave):
+        return False
+    _leave()
+    return True
 
 
 def door() -> socket.socket:

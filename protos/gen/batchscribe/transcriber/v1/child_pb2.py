@@ -28,7 +28,7 @@ from batchscribe.v1 import transcript_pb2 as batchscribe_dot_v1_dot_transcript__
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&batchscribe/transcriber/v1/child.proto\x12\x1a\x62\x61tchscribe.transcriber.v1\x1a\x34\x62\x61tchscribe/transcriber/v1/transcriber_service.proto\x1a\x1a\x62\x61tchscribe/v1/batch.proto\x1a\x1f\x62\x61tchscribe/v1/transcript.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc7\x03\n\x0c\x43hildRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x03\x12=\n\x0b\x66\x65tch_setup\x18\x02 \x01(\x0b\x32&.batchscribe.transcriber.v1.FetchSetupH\x00\x12?\n\x0c\x65ngine_setup\x18\x03 \x01(\x0b\x32\'.batchscribe.transcriber.v1.EngineSetupH\x00\x12\x35\n\x05\x66\x65tch\x18\x04 \x01(\x0b\x32$.batchscribe.transcriber.v1.FetchJobH\x00\x12\x33\n\x04load\x18\x05 \x01(\x0b\x32#.batchscribe.transcriber.v1.LoadJobH\x00\x12?\n\ntranscribe\x18\x06 \x01(\x0b\x32).batchscribe.transcriber.v1.TranscribeJobH\x00\x12\x37\n\x06\x63\x61ncel\x18\x07 \x01(\x0b\x32%.batchscribe.transcriber.v1.CancelJobH\x00\x12\x39\n\x07resolve\x18\x08 \x01(\x0b\x32&.batchscribe.transcriber.v1.ResolveJobH\x00\x42\x06\n\x04kind\"\xda\x04\n\nChildReply\x12\x0e\n\x06job_id\x18\x01 \x01(\x03\x12\x37\n\x05state\x18\x02 \x01(\x0b\x32&.batchscribe.transcriber.v1.ChildStateH\x00\x12\x36\n\x04news\x18\x03 \x01(\x0b\x32&.batchscribe.transcriber.v1.SourceNewsH\x00\x12\x36\n\x07\x66\x65tched\x18\x04 \x01(\x0b\x32#.batchscribe.transcriber.v1.FetchedH\x00\x12\x34\n\x06loaded\x18\x05 \x01(\x0b\x32\".batchscribe.transcriber.v1.LoadedH\x00\x12\x38\n\x08\x61\x64vanced\x18\x06 \x01(\x0b\x32$.batchscribe.transcriber.v1.AdvancedH\x00\x12>\n\x0btranscribed\x18\x07 \x01(\x0b\x32\'.batchscribe.transcriber.v1.TranscribedH\x00\x12*\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x19.batchscribe.v1.ItemErrorH\x00\x12\x45\n\x08resolved\x18\t \x01(\x0b\x32\x31.batchscribe.transcriber.v1.ResolveSourceResponseH\x00\x12\x30\n\x04\x62\x65\x61t\x18\n \x01(\x0b\x32 .batchscribe.transcriber.v1.BeatH\x00\x12\x36\n\x07stopped\x18\x0b \x01(\x0b\x32#.batchscribe.transcriber.v1.StoppedH\x00\x42\x06\n\x04kind\"\xc0\x01\n\nFetchSetup\x12\x11\n\tmax_bytes\x18\x01 \x01(\x03\x12,\n\tmax_audio\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x63ookies_file\x18\x03 \x01(\t\x12\r\n\x05proxy\x18\x04 \x01(\t\x12\x12\n\nmedia_root\x18\x05 \x01(\t\x12\x15\n\rscratch_bytes\x18\x06 \x01(\x03\x12\x0f\n\x07user_id\x18\x07 \x01(\x03\x12\x10\n\x08group_id\x18\x08 \x01(\x03\"\x8c\x01\n\x0b\x45ngineSetup\x12\x11\n\tmodel_dir\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x63ompute_type\x18\x03 \x01(\t\x12\x13\n\x0b\x63pu_threads\x18\x04 \x01(\x05\x12\x13\n\x0bmodel_bytes\x18\x05 \x01(\x03\x12\x1a\n\x12model_idle_seconds\x18\x06 \x01(\x01\"N\n\x08\x46\x65tchJob\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t\x12\"\n\x04\x63lip\x18\x03 \x01(\x0b\x32\x14.batchscribe.v1.Clip\"(\n\nResolveJob\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\"\x18\n\x07LoadJob\x12\r\n\x05model\x18\x01 \x01(\t\"z\n\rTranscribeJob\x12\x14\n\x0csamples_path\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x32\n\x07options\x18\x04 \x01(\x0b\x32!.batchscribe.v1.TranscribeOptions\"\x0b\n\tCancelJob\"#\n\nChildState\x12\x15\n\rloaded_models\x18\x01 \x03(\t\"N\n\nSourceNews\x12\r\n\x05title\x18\x01 \x01(\t\x12\x31\n\x0e\x61udio_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd7\x01\n\x07\x46\x65tched\x12\x14\n\x0csamples_path\x18\x01 \x01(\t\x12*\n\x06source\x18\x02 \x01(\x0b\x32\x1a.batchscribe.v1.SourceInfo\x12\x31\n\x0e\x61udio_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x07timings\x18\x04 \x01(\x0b\x32\x17.batchscribe.v1.Timings\x12-\n\x08warnings\x18\x05 \x03(\x0b\x32\x1b.batchscribe.v1.ItemWarning\"\x1d\n\x04\x42\x65\x61t\x12\x15\n\rquiet_seconds\x18\x01 \x01(\x01\"\t\n\x07Stopped\"\x08\n\x06Loaded\">\n\x08\x41\x64vanced\x12\x32\n\x0f\x61udio_processed\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"Y\n\x0bTranscribed\x12.\n\ntranscript\x18\x01 \x01(\x0b\x32\x1a.batchscribe.v1.Transcript\x12\x0c\n\x04rows\x18\x02 \x01(\x05\x12\x0c\n\x04\x66ill\x18\x03 \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&batchscribe/transcriber/v1/child.proto\x12\x1a\x62\x61tchscribe.transcriber.v1\x1a\x34\x62\x61tchscribe/transcriber/v1/transcriber_service.proto\x1a\x1a\x62\x61tchscribe/v1/batch.proto\x1a\x1f\x62\x61tchscribe/v1/transcript.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc7\x03\n\x0c\x43hildRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x03\x12=\n\x0b\x66\x65tch_setup\x18\x02 \x01(\x0b\x32&.batchscribe.transcriber.v1.FetchSetupH\x00\x12?\n\x0c\x65ngine_setup\x18\x03 \x01(\x0b\x32\'.batchscribe.transcriber.v1.EngineSetupH\x00\x12\x35\n\x05\x66\x65tch\x18\x04 \x01(\x0b\x32$.batchscribe.transcriber.v1.FetchJobH\x00\x12\x33\n\x04load\x18\x05 \x01(\x0b\x32#.batchscribe.transcriber.v1.LoadJobH\x00\x12?\n\ntranscribe\x18\x06 \x01(\x0b\x32).batchscribe.transcriber.v1.TranscribeJobH\x00\x12\x37\n\x06\x63\x61ncel\x18\x07 \x01(\x0b\x32%.batchscribe.transcriber.v1.CancelJobH\x00\x12\x39\n\x07resolve\x18\x08 \x01(\x0b\x32&.batchscribe.transcriber.v1.ResolveJobH\x00\x42\x06\n\x04kind\"\xda\x04\n\nChildReply\x12\x0e\n\x06job_id\x18\x01 \x01(\x03\x12\x37\n\x05state\x18\x02 \x01(\x0b\x32&.batchscribe.transcriber.v1.ChildStateH\x00\x12\x36\n\x04news\x18\x03 \x01(\x0b\x32&.batchscribe.transcriber.v1.SourceNewsH\x00\x12\x36\n\x07\x66\x65tched\x18\x04 \x01(\x0b\x32#.batchscribe.transcriber.v1.FetchedH\x00\x12\x34\n\x06loaded\x18\x05 \x01(\x0b\x32\".batchscribe.transcriber.v1.LoadedH\x00\x12\x38\n\x08\x61\x64vanced\x18\x06 \x01(\x0b\x32$.batchscribe.transcriber.v1.AdvancedH\x00\x12>\n\x0btranscribed\x18\x07 \x01(\x0b\x32\'.batchscribe.transcriber.v1.TranscribedH\x00\x12*\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x19.batchscribe.v1.ItemErrorH\x00\x12\x45\n\x08resolved\x18\t \x01(\x0b\x32\x31.batchscribe.transcriber.v1.ResolveSourceResponseH\x00\x12\x30\n\x04\x62\x65\x61t\x18\n \x01(\x0b\x32 .batchscribe.transcriber.v1.BeatH\x00\x12\x36\n\x07stopped\x18\x0b \x01(\x0b\x32#.batchscribe.transcriber.v1.StoppedH\x00\x42\x06\n\x04kind\"\xdb\x01\n\nFetchSetup\x12\x11\n\tmax_bytes\x18\x01 \x01(\x03\x12,\n\tmax_audio\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x63ookies_file\x18\x03 \x01(\t\x12\r\n\x05proxy\x18\x04 \x01(\t\x12\x12\n\nmedia_root\x18\x05 \x01(\t\x12\x15\n\rscratch_bytes\x18\x06 \x01(\x03\x12\x0f\n\x07user_id\x18\x07 \x01(\x03\x12\x10\n\x08group_id\x18\x08 \x01(\x03\x12\x19\n\x11needs_own_network\x18\t \x01(\x08\"\x8c\x01\n\x0b\x45ngineSetup\x12\x11\n\tmodel_dir\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x63ompute_type\x18\x03 \x01(\t\x12\x13\n\x0b\x63pu_threads\x18\x04 \x01(\x05\x12\x13\n\x0bmodel_bytes\x18\x05 \x01(\x03\x12\x1a\n\x12model_idle_seconds\x18\x06 \x01(\x01\"N\n\x08\x46\x65tchJob\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t\x12\"\n\x04\x63lip\x18\x03 \x01(\x0b\x32\x14.batchscribe.v1.Clip\"(\n\nResolveJob\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\"\x18\n\x07LoadJob\x12\r\n\x05model\x18\x01 \x01(\t\"z\n\rTranscribeJob\x12\x14\n\x0csamples_path\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x32\n\x07options\x18\x04 \x01(\x0b\x32!.batchscribe.v1.TranscribeOptions\"\x0b\n\tCancelJob\"#\n\nChildState\x12\x15\n\rloaded_models\x18\x01 \x03(\t\"N\n\nSourceNews\x12\r\n\x05title\x18\x01 \x01(\t\x12\x31\n\x0e\x61udio_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd7\x01\n\x07\x46\x65tched\x12\x14\n\x0csamples_path\x18\x01 \x01(\t\x12*\n\x06source\x18\x02 \x01(\x0b\x32\x1a.batchscribe.v1.SourceInfo\x12\x31\n\x0e\x61udio_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x07timings\x18\x04 \x01(\x0b\x32\x17.batchscribe.v1.Timings\x12-\n\x08warnings\x18\x05 \x03(\x0b\x32\x1b.batchscribe.v1.ItemWarning\"\x1d\n\x04\x42\x65\x61t\x12\x15\n\rquiet_seconds\x18\x01 \x01(\x01\"\t\n\x07Stopped\"\x08\n\x06Loaded\">\n\x08\x41\x64vanced\x12\x32\n\x0f\x61udio_processed\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"Y\n\x0bTranscribed\x12.\n\ntranscript\x18\x01 \x01(\x0b\x32\x1a.batchscribe.v1.Transcript\x12\x0c\n\x04rows\x18\x02 \x01(\x05\x12\x0c\n\x04\x66ill\x18\x03 \x01(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,33 +40,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHILDREPLY']._serialized_start=676
   _globals['_CHILDREPLY']._serialized_end=1278
   _globals['_FETCHSETUP']._serialized_start=1281
-  _globals['_FETCHSETUP']._serialized_end=1473
-  _globals['_ENGINESETUP']._serialized_start=1476
-  _globals['_ENGINESETUP']._serialized_end=1616
-  _globals['_FETCHJOB']._serialized_start=1618
-  _globals['_FETCHJOB']._serialized_end=1696
-  _globals['_RESOLVEJOB']._serialized_start=1698
-  _globals['_RESOLVEJOB']._serialized_end=1738
-  _globals['_LOADJOB']._serialized_start=1740
-  _globals['_LOADJOB']._serialized_end=1764
-  _globals['_TRANSCRIBEJOB']._serialized_start=1766
-  _globals['_TRANSCRIBEJOB']._serialized_end=1888
-  _globals['_CANCELJOB']._serialized_start=1890
-  _globals['_CANCELJOB']._serialized_end=1901
-  _globals['_CHILDSTATE']._serialized_start=1903
-  _globals['_CHILDSTATE']._serialized_end=1938
-  _globals['_SOURCENEWS']._serialized_start=1940
-  _globals['_SOURCENEWS']._serialized_end=2018
-  _globals['_FETCHED']._serialized_start=2021
-  _globals['_FETCHED']._serialized_end=2236
-  _globals['_BEAT']._serialized_start=2238
-  _globals['_BEAT']._serialized_end=2267
-  _globals['_STOPPED']._serialized_start=2269
-  _globals['_STOPPED']._serialized_end=2278
-  _globals['_LOADED']._serialized_start=2280
-  _globals['_LOADED']._serialized_end=2288
-  _globals['_ADVANCED']._serialized_start=2290
-  _globals['_ADVANCED']._serialized_end=2352
-  _globals['_TRANSCRIBED']._serialized_start=2354
-  _globals['_TRANSCRIBED']._serialized_end=2443
+  _globals['_FETCHSETUP']._serialized_end=1500
+  _globals['_ENGINESETUP']._serialized_start=1503
+  _globals['_ENGINESETUP']._serialized_end=1643
+  _globals['_FETCHJOB']._serialized_start=1645
+  _globals['_FETCHJOB']._serialized_end=1723
+  _globals['_RESOLVEJOB']._serialized_start=1725
+  _globals['_RESOLVEJOB']._serialized_end=1765
+  _globals['_LOADJOB']._serialized_start=1767
+  _globals['_LOADJOB']._serialized_end=1791
+  _globals['_TRANSCRIBEJOB']._serialized_start=1793
+  _globals['_TRANSCRIBEJOB']._serialized_end=1915
+  _globals['_CANCELJOB']._serialized_start=1917
+  _globals['_CANCELJOB']._serialized_end=1928
+  _globals['_CHILDSTATE']._serialized_start=1930
+  _globals['_CHILDSTATE']._serialized_end=1965
+  _globals['_SOURCENEWS']._serialized_start=1967
+  _globals['_SOURCENEWS']._serialized_end=2045
+  _globals['_FETCHED']._serialized_start=2048
+  _globals['_FETCHED']._serialized_end=2263
+  _globals['_BEAT']._serialized_start=2265
+  _globals['_BEAT']._serialized_end=2294
+  _globals['_STOPPED']._serialized_start=2296
+  _globals['_STOPPED']._serialized_end=2305
+  _globals['_LOADED']._serialized_start=2307
+  _globals['_LOADED']._serialized_end=2315
+  _globals['_ADVANCED']._serialized_start=2317
+  _globals['_ADVANCED']._serialized_end=2379
+  _globals['_TRANSCRIBED']._serialized_start=2381
+  _globals['_TRANSCRIBED']._serialized_end=2470
 # @@protoc_insertion_point(module_scope)

@@ -137,7 +137,7 @@ class ChildReply(_message.Message):
 
     @_builtins.property
     def error(self) -> _batch_pb2.ItemError:
-        """The job failed."""
+        """The job failed; with number 0 the child cannot do its work here."""
 
     @_builtins.property
     def resolved(self) -> _transcriber_service_pb2.ResolveSourceResponse:
@@ -190,6 +190,7 @@ class FetchSetup(_message.Message):
     SCRATCH_BYTES_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     GROUP_ID_FIELD_NUMBER: _builtins.int
+    NEEDS_OWN_NETWORK_FIELD_NUMBER: _builtins.int
     max_bytes: _builtins.int
     """The most bytes of one download."""
     cookies_file: _builtins.str
@@ -204,6 +205,8 @@ class FetchSetup(_message.Message):
     """The user and group to become; 0 to stay."""
     group_id: _builtins.int
     """See `user_id`."""
+    needs_own_network: _builtins.bool
+    """Do no job without a network of one's own."""
     @_builtins.property
     def max_audio(self) -> _duration_pb2.Duration:
         """The longest audio."""
@@ -219,10 +222,11 @@ class FetchSetup(_message.Message):
         scratch_bytes: _builtins.int = ...,
         user_id: _builtins.int = ...,
         group_id: _builtins.int = ...,
+        needs_own_network: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["max_audio", b"max_audio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cookies_file", b"cookies_file", "group_id", b"group_id", "max_audio", b"max_audio", "max_bytes", b"max_bytes", "media_root", b"media_root", "proxy", b"proxy", "scratch_bytes", b"scratch_bytes", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cookies_file", b"cookies_file", "group_id", b"group_id", "max_audio", b"max_audio", "max_bytes", b"max_bytes", "media_root", b"media_root", "needs_own_network", b"needs_own_network", "proxy", b"proxy", "scratch_bytes", b"scratch_bytes", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
