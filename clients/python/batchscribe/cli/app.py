@@ -24,7 +24,7 @@ from batchscribe.cli.options import (
     ServerOption,
 )
 from batchscribe.cli.wording import explain
-from batchscribe.client import discovery
+from batchscribe.client import Client, discovery
 from batchscribe.client.errors import BatchscribeError, InvalidRequest
 from batchscribe.local.child import StackError
 from batchscribe.v1 import batch_pb2
@@ -164,11 +164,10 @@ def watch(
 ) -> None:
     """Follow a batch until it ends."""
 
-    async def work() -> bool:
-        async with session.connected(session.Target(server, api_key)) as client:
-            return await jobs.look_on(session.Session(client), batch_id, on_stderr, json_lines)
+    async def follow(client: Client) -> bool:
+        return await jobs.look_on(session.Session(client), batch_id, on_stderr, json_lines)
 
-    if not session.run(work()):
+    if not session.ask(session.Target(server, api_key), follow):
         raise typer.Exit(1)
 
 
@@ -181,11 +180,10 @@ def list_batches(
 ) -> None:
     """List your batches, newest first."""
 
-    async def work() -> None:
-        async with session.connected(session.Target(server, api_key)) as client:
-            await tables.show_batches(client, on_stdout, limit, json_lines)
+    async def show(client: Client) -> None:
+        await tables.show_batches(client, on_stdout, limit, json_lines)
 
-    session.run(work())
+    session.ask(session.Target(server, api_key), show)
 
 
 @app.command()
@@ -200,19 +198,18 @@ def get(
     """Show a batch, or with -o fetch its transcripts; of a transcript's id, print the text."""
     folder = TranscriptFolder(output, file_format) if output else None
 
-    async def work() -> None:
-        async with session.connected(session.Target(server, api_key)) as client:
-            if batch_id.startswith("trans_"):
-                text = await client.export(batch_id, file_format)
-                print(text.decode().rstrip("\n"))
-                return
-            batch = await client.get_batch(batch_id)
-            if folder:
-                await delivery.Delivery(client, file_format, folder, json_lines).take_all(batch)
-            else:
-                tables.show_batch(batch, on_stdout, json_lines)
+    async def show(client: Client) -> None:
+        if batch_id.startswith("trans_"):
+            text = await client.export(batch_id, file_format)
+            print(text.decode().rstrip("\n"))
+            return
+        batch = await client.get_batch(batch_id)
+        if folder:
+            await delivery.Delivery(client, file_format, folder, json_lines).take_all(batch)
+        else:
+            tables.show_batch(batch, on_stdout, json_lines)
 
-    session.run(work())
+    session.ask(session.Target(server, api_key), show)
 
 
 @app.command()
@@ -223,12 +220,9 @@ def cancel(
     json_lines: JsonOption = False,
 ) -> None:
     """Stop a batch; what has ended stays."""
-
-    async def work() -> None:
-        async with session.connected(session.Target(server, api_key)) as client:
-            tables.show_batch(await client.cancel(batch_id), on_stdout, json_lines)
-
-    session.run(work())
+    target = session.Target(server, api_key)
+    batch = session.ask(target, lambda client: client.cancel(batch_id))
+    tables.show_batch(batch, on_stdout, json_lines)
 
 
 @app.command()
@@ -236,12 +230,8 @@ def models(
     server: ServerOption = None, api_key: KeyOption = None, json_lines: JsonOption = False
 ) -> None:
     """List the models that can be asked for."""
-
-    async def work() -> None:
-        async with session.connected(session.Target(server, api_key)) as client:
-            tables.show_models(await client.models(), on_stdout, json_lines)
-
-    session.run(work())
+    found = session.ask(session.Target(server, api_key), Client.models)
+    tables.show_models(found, on_stdout, json_lines)
 
 
 @app.command()
@@ -249,12 +239,8 @@ def quota(
     server: ServerOption = None, api_key: KeyOption = None, json_lines: JsonOption = False
 ) -> None:
     """Show what you may do and what you have had of it this month."""
-
-    async def work() -> None:
-        async with session.connected(session.Target(server, api_key)) as client:
-            tables.show_quota(await client.quota(), on_stdout, json_lines)
-
-    session.run(work())
+    found = session.ask(session.Target(server, api_key), Client.quota)
+    tables.show_quota(found, on_stdout, json_lines)
 
 
 @app.command()

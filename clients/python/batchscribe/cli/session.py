@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import tempfile
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,6 +65,16 @@ def run(job: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(stoppable())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+def ask(target: Target, question: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+    """Return what comes of ``question`` to the server; Misuse if there is none."""
+
+    async def asked() -> T:
+        async with connected(target) as client:
+            return await question(client)
+
+    return run(asked())
 
 
 @contextlib.asynccontextmanager

@@ -33,12 +33,9 @@ def deliveries(
     json_lines: JsonOption = False,
 ) -> None:
     """Show the webhook messages of a batch and what became of them."""
-
-    async def work() -> None:
-        async with session.connected(session.Target(server, api_key)) as client:
-            show_deliveries(await client.deliveries(batch_id), on_stdout, json_lines)
-
-    session.run(work())
+    target = session.Target(server, api_key)
+    found = session.ask(target, lambda client: client.deliveries(batch_id))
+    show_deliveries(found, on_stdout, json_lines)
 
 
 @commands.command()
@@ -49,12 +46,9 @@ def redeliver(
     json_lines: JsonOption = False,
 ) -> None:
     """Send a webhook message again at once."""
-
-    async def work() -> None:
-        async with session.connected(session.Target(server, api_key)) as client:
-            show_deliveries([await client.redeliver(webhook_id)], on_stdout, json_lines)
-
-    session.run(work())
+    target = session.Target(server, api_key)
+    delivery = session.ask(target, lambda client: client.redeliver(webhook_id))
+    show_deliveries([delivery], on_stdout, json_lines)
 
 
 @commands.command()
@@ -62,16 +56,11 @@ def rotate_secret(
     server: ServerOption = None, api_key: KeyOption = None, json_lines: JsonOption = False
 ) -> None:
     """Make and print a new secret for your webhooks; the old one signs for 24 hours more."""
-
-    async def work() -> None:
-        async with session.connected(session.Target(server, api_key)) as client:
-            rotated = await client.rotate_webhook_secret()
-        if json_lines:
-            print_json(as_json(rotated))
-        else:
-            print(rotated.secret)
-
-    session.run(work())
+    rotated = session.ask(session.Target(server, api_key), Client.rotate_webhook_secret)
+    if json_lines:
+        print_json(as_json(rotated))
+    else:
+        print(rotated.secret)
 
 
 async def say_first_attempts(client: Client, batch_ids: Sequence[str], console: Console) -> None:
