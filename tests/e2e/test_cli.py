@@ -217,6 +217,8 @@ async def test_list_get_cancel_and_models_speak_json(cli: Cli) -> None:
         done = await cli.run(*arguments, "--json")
         assert json.loads(done.output)["batch_id"] == "batch_1"
     assert json.loads((await cli.run("models", "--json")).output)["name"] == "base"
+    cli.gateway.will_answer("GetTranscript", _transcript(1))
+    assert json.loads((await cli.run("get", "trans_1", "--json")).output)["text"] == "Hello 1."
 
 
 def _created(batch_id: str) -> batch_service_pb2.CreateBatchResponse:

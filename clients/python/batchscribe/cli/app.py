@@ -23,6 +23,7 @@ from batchscribe.cli.options import (
     RedisOption,
     ServerOption,
 )
+from batchscribe.cli.tables import on_stdout
 from batchscribe.cli.wording import explain
 from batchscribe.client import Client, discovery
 from batchscribe.client.errors import BatchscribeError, InvalidRequest
@@ -36,11 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Transcribe many videos with one request.",
 )
-_WIDE = 1000
 
 on_stderr = Console(stderr=True)
-# A table that is piped is not cut to a width that nobody sees.
-on_stdout = Console(width=None if sys.stdout.isatty() else _WIDE)
 
 _TASKS = (batch_pb2.TRANSCRIBE_TASK_TRANSCRIBE, batch_pb2.TRANSCRIBE_TASK_TRANSLATE)
 
@@ -200,8 +198,7 @@ def get(
 
     async def show(client: Client) -> None:
         if batch_id.startswith("trans_"):
-            text = await client.export(batch_id, file_format)
-            print(text.decode().rstrip("\n"))
+            await delivery.print_transcript(client, batch_id, file_format, json_lines)
             return
         batch = await client.get_batch(batch_id)
         if folder:

@@ -23,6 +23,16 @@ def as_json(message: Message) -> dict[str, object]:
     return MessageToDict(message, preserving_proto_field_name=True)
 
 
+async def print_transcript(
+    client: Client, transcription_id: str, file_format: str, json_lines: bool
+) -> None:
+    if json_lines:
+        print_json(as_json(await client.transcript(transcription_id)))
+    else:
+        text = await client.export(transcription_id, file_format)
+        print(text.decode().rstrip("\n"))
+
+
 @dataclass
 class Delivery:
     """Takes each video of a job as it ends.

@@ -1,4 +1,6 @@
-"""The tables of ``list``, ``get``, ``models`` and ``quota``, and the same as JSON."""
+"""What commands show on standard output: tables, and the same as JSON."""
+
+import sys
 
 from batchscribe.cli.delivery import as_json, print_json
 from batchscribe.cli.wording import (
@@ -18,13 +20,20 @@ from rich.text import Text
 
 _ANY = "any"  # No limit.
 _ID_WIDTH = 30  # An id is of use only whole.
+_WIDE = 1000
+
+# A table that is piped is not cut to a width that nobody sees.
+on_stdout = Console(width=None if sys.stdout.isatty() else _WIDE)
+
+
+def plain_table(*titles: Column | str) -> Table:
+    """Return an empty table as all commands print them."""
+    return Table(*titles, box=None, pad_edge=False)
 
 
 async def show_batches(client: Client, console: Console, limit: int, json_lines: bool) -> None:
     """Print the newest ``limit`` batches."""
-    table = Table(
-        _id_column("BATCH"), "STATE", "VIDEOS", "CREATED", "NAME", box=None, pad_edge=False
-    )
+    table = plain_table(_id_column("BATCH"), "STATE", "VIDEOS", "CREATED", "NAME")
     count = 0
     async for batch in client.list_batches():
         if count == limit:
@@ -43,24 +52,22 @@ def show_batch(batch: batch_pb2.Batch, console: Console, json_lines: bool) -> No
     if json_lines:
         print_json(as_json(batch))
         return
-    table = Table(
-        "#", "STATE", "LENGTH", _id_column("TRANSCRIPT"), "VIDEO", box=None, pad_edge=False
-    )
+    table = plain_table("#", "STATE", "LENGTH", _id_column("TRANSCRIPT"), "VIDEO")
     for item in batch.items:
         table.add_row(*_item_row(item))
-    ended = f", {batch.progress.fraction:.0%}" if batch.progress.fraction < 1 else ""
-    console.print(f"{batch.batch_id} {state_of_batch(batch)}{ended}", highlight=False)
+    done = f", {batch.progress.fraction:.0%}" if batch.progress.fraction < 1 else ""
+    console.print(f"{batch.batch_id} {state_of_batch(batch)}{done}", highlight=False)
     console.print(table)
 
 
 def show_models(models: list[batch_service_pb2.Model], console: Console, json_lines: bool) -> None:
     """Print the models that can be asked for."""
-    table = _table("MODEL", "LANGUAGES", "")
+    table = plain_table("MODEL", "LANGUAGES", "")
     for model in models:
         if json_lines:
             print_json(as_json(model))
         else:
-            notes = [note for note in ("default", "loaded") if getattr(model, _FLAGS[note])]
+            notes = ["default"] * model.is_default + ["loaded"] * model.loaded
             languages = "many" if model.multilingual else "English"
             table.add_row(printable(model.name), languages, ", ".join(notes))
     if not json_lines:
@@ -73,7 +80,7 @@ def show_quota(quota: batch_service_pb2.Quota, console: Console, json_lines: boo
         print_json(as_json(quota))
         return
     reset = f"{quota.reset_time.ToDatetime():%Y-%m-%d} UTC"
-    table = _table(f"TIER {printable(quota.tier)}", "LIMIT", "USED", "RESERVED", "RESETS")
+    table = plain_table(f"TIER {printable(quota.tier)}", "LIMIT", "USED", "RESERVED", "RESETS")
     table.add_row("videos in a batch", str(quota.max_videos_per_batch))
     table.add_row("videos at a time", str(quota.max_concurrent))
     rate = str(quota.batches_per_minute) if quota.HasField("batches_per_minute") else _ANY
@@ -84,13 +91,6 @@ def show_quota(quota: batch_service_pb2.Quota, console: Console, json_lines: boo
     audio = clock(quota.monthly_audio.seconds) if quota.HasField("monthly_audio") else _ANY
     table.add_row("audio a month", audio, clock(quota.audio_used.seconds), "", reset)
     console.print(table)
-
-
-_FLAGS = {"default": "is_default", "loaded": "loaded"}
-
-
-def _table(*columns: Column | str) -> Table:
-    return Table(*columns, box=None, pad_edge=False)
 
 
 def _id_column(header: str) -> Column:

@@ -9,16 +9,15 @@ import typer
 from batchscribe.cli import session
 from batchscribe.cli.delivery import as_json, print_json
 from batchscribe.cli.options import BatchArgument, JsonOption, KeyOption, ServerOption
+from batchscribe.cli.tables import on_stdout, plain_table
 from batchscribe.cli.wording import printable
 from batchscribe.client import Client, Delivery
 from batchscribe.v1.webhook_service_pb2 import DeliveryState
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 commands = typer.Typer()
-on_stdout = Console()
 
 # A receiver has 15 seconds to answer.
 _FIRST_ATTEMPT_SECONDS = 20.0
@@ -94,7 +93,7 @@ def _told(delivery: Delivery, batch_id: str) -> str:
 
 def show_deliveries(found: list[Delivery], console: Console, json_lines: bool) -> None:
     """Print webhook messages, newest first."""
-    table = Table("MESSAGE", "STATE", "TRIES", "NEXT (UTC)", "LAST", box=None, pad_edge=False)
+    table = plain_table("MESSAGE", "STATE", "TRIES", "NEXT (UTC)", "LAST")
     for delivery in found:
         if json_lines:
             print_json(as_json(delivery))
