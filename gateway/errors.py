@@ -70,6 +70,11 @@ class InvalidRequest(GatewayError):
         self.violations = tuple(violations)
         self._metadata = dict(metadata or {})
 
+    @classmethod
+    def of(cls, field: str, reason: str, description: str) -> "InvalidRequest":
+        """Return the error for one rule broken."""
+        return cls([Violation(field, reason, description)])
+
     def metadata(self) -> Mapping[str, str]:
         return self._metadata
 

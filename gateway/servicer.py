@@ -1,13 +1,12 @@
 """The RPC edge of BatchService: check, call, answer. What an error becomes is decided elsewhere."""
 
 import asyncio
-import base64
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest
-from batchscribe.v1.batch_pb2 import Batch, BatchItem, BatchView, ItemState
+from batchscribe.v1.batch_pb2 import Batch, BatchItem, BatchView, ItemState, VideoSpec
 from batchscribe.v1.batch_service_pb2 import (
     CancelBatchRequest,
     CancelBatchResponse,
@@ -37,9 +36,9 @@ from batchscribe.v1.batch_service_pb2 import (
 from batchscribe.v1.batch_service_pb2_grpc import BatchServiceServicer
 from batchscribe.v1.transcript_pb2 import Transcript
 
-from gateway import ids, tiers, transcripts
+from gateway import ids, pages, tiers, transcripts
 from gateway.access import current_caller
-from gateway.errors import InvalidRequest, NotFound, Violation
+from gateway.errors import InvalidRequest, NotFound
 from gateway.metrics import Metrics
 from gateway.models import ModelCatalog
 from gateway.playlists import position
@@ -54,6 +53,8 @@ from servicekit.status import Context
 from servicekit.telemetry import traceparent
 
 DEFAULT_MAX_CONCURRENT = 3
+# The list that ListBatches pages through; that of a batch's items goes by the batch's id.
+BATCHES = "batches"
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
 MAX_ITEMS_PAGE_SIZE = 500
@@ -110,8 +111,8 @@ class BatchServicer(BatchServiceServicer):
     async def ListBatches(
         self, request: ListBatchesRequest, context: Context
     ) -> ListBatchesResponse:
-        size = min(_page_size(request.page_size), MAX_PAGE_SIZE)
-        before = _from_batch_token(request.page_token)
+        size = pages.size(request.page_size, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        before = pages.place(request.page_token, BATCHES, pages.number, str)
         found = await self._store.batch_ids(current_caller.get().user, before, size + 1)
         response = ListBatchesResponse()
         for _, batch_id in found[:size]:
@@ -120,15 +121,15 @@ class BatchServicer(BatchServiceServicer):
             except NotFound:
                 continue  # Deleted since the index was read.
         if len(found) > size:
-            created_ms, batch_id = found[size - 1]
-            response.next_page_token = _token(f"{created_ms}:{batch_id}")
+            response.next_page_token = pages.token(BATCHES, *found[size - 1])
         return response
 
     async def ListBatchItems(
         self, request: ListBatchItemsRequest, context: Context
     ) -> ListBatchItemsResponse:
-        size = min(_page_size(request.page_size), MAX_ITEMS_PAGE_SIZE)
-        first = _from_item_token(request.page_token)
+        size = pages.size(request.page_size, DEFAULT_PAGE_SIZE, MAX_ITEMS_PAGE_SIZE)
+        numbers = (pages.number, pages.number)
+        first = pages.place(request.page_token, request.batch_id, *numbers) or (0, 0)
         batch = await self._batch(request.batch_id)
         found = [
             item
@@ -138,15 +139,15 @@ class BatchServicer(BatchServiceServicer):
         ]
         response = ListBatchItemsResponse(items=found[:size])
         if len(found) > size:
-            index, place = position(found[size])
-            response.next_page_token = _token(f"{index}.{place}")
+            response.next_page_token = pages.token(request.batch_id, *position(found[size]))
         return response
 
     async def WatchBatch(
         self, request: WatchBatchRequest, context: Context
     ) -> AsyncIterator[WatchBatchResponse]:
         if request.after_revision < 0:
-            raise _invalid("after_revision", "REVISION_NEGATIVE", "A revision is 0 or more.")
+            sentence = "A revision is 0 or more."
+            raise InvalidRequest.of("after_revision", "REVISION_NEGATIVE", sentence)
         async for response in self._gateway.watches.follow(
             current_caller.get().user, request.batch_id, request.after_revision
         ):
@@ -224,25 +225,7 @@ class BatchServicer(BatchServiceServicer):
             display_name=checked.display_name,
             annotations=checked.annotations,
         )
-        items = []
-        for index, item in enumerate(checked.items):
-            spec, item_id = item.spec, ids.item_id(batch.batch_id, index)
-            shown = BatchItem(
-                item_id=item_id,
-                index=index,
-                custom_id=spec.custom_id,
-                url=spec.url,
-                language=spec.language,
-                model=spec.model,
-            )
-            work = TranscribeRequest(
-                task_id=item_id,
-                url=spec.url,
-                language=spec.language,
-                model=spec.model,
-                options=spec.options,
-            )
-            items.append((shown, work))
+        items = [_new_item(batch.batch_id, *numbered) for numbered in enumerate(checked.videos)]
         keep_ms = checked.ttl_ms or self._gateway.retention_ms
         return NewBatch(
             batch,
@@ -255,6 +238,26 @@ class BatchServicer(BatchServiceServicer):
             allowance=tier.allowance,
             trace=traceparent(),
         )
+
+
+def _new_item(batch_id: str, index: int, video: VideoSpec) -> tuple[BatchItem, TranscribeRequest]:
+    item_id = ids.item_id(batch_id, index)
+    shown = BatchItem(
+        item_id=item_id,
+        index=index,
+        custom_id=video.custom_id,
+        url=video.url,
+        language=video.language,
+        model=video.model,
+    )
+    work = TranscribeRequest(
+        task_id=item_id,
+        url=video.url,
+        language=video.language,
+        model=video.model,
+        options=video.options,
+    )
+    return shown, work
 
 
 def _preview(new: NewBatch) -> Batch:
@@ -283,47 +286,3 @@ def _export(packed: bytes, request: ExportTranscriptRequest) -> transcripts.Expo
         request.max_line_length,
         request.max_line_count,
     )
-
-
-def _page_size(asked: int) -> int:
-    if asked < 0:
-        raise _invalid("page_size", "PAGE_SIZE_NEGATIVE", "A page size is 0 (meaning 50) or more.")
-    return asked or DEFAULT_PAGE_SIZE
-
-
-def _token(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode()).decode()
-
-
-def _from_batch_token(token: str) -> tuple[int, str] | None:
-    """Return creation time in ms and id of the last batch of the page before."""
-    if not token:
-        return None
-    try:
-        created_ms, batch_id = base64.urlsafe_b64decode(token).decode().split(":")
-        return int(created_ms), batch_id
-    except ValueError:
-        raise _bad_token() from None
-
-
-def _from_item_token(token: str) -> tuple[int, int]:
-    """Return the position of the page's first item."""
-    if not token:
-        return 0, 0
-    try:
-        index, place = base64.urlsafe_b64decode(token).decode().split(".")
-        return int(index), int(place)
-    except ValueError:
-        raise _bad_token() from None
-
-
-def _bad_token() -> InvalidRequest:
-    return _invalid(
-        "page_token",
-        "PAGE_TOKEN_INVALID",
-        "Use the next_page_token of the page before, or none to start again.",
-    )
-
-
-def _invalid(field: str, reason: str, description: str) -> InvalidRequest:
-    return InvalidRequest([Violation(field, reason, description)])

@@ -5,7 +5,6 @@ and published by strangers.
 """
 
 import asyncio
-import base64
 import re
 import sys
 import unicodedata
@@ -25,8 +24,8 @@ from batchscribe.v1.transcript_pb2 import Segment, Transcript
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from gateway import subtitles
-from gateway.errors import InvalidRequest, Violation
+from gateway import pages, subtitles
+from gateway.errors import InvalidRequest
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -84,10 +83,9 @@ def page(transcript: Transcript, page_size: int, page_token: str) -> tuple[Trans
     ``page_size`` as in GetTranscriptRequest. Raises InvalidRequest for a negative size and for a
     token of another transcript.
     """
-    if page_size < 0:
-        raise _invalid("page_size", "PAGE_SIZE_NEGATIVE", "A page size is 0 (meaning 500) or more.")
-    start = _start_of_page(transcript.transcription_id, page_token)
-    end = start + min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+    listed = transcript.transcription_id
+    (start,) = pages.place(page_token, listed, pages.number) or (0,)
+    end = start + pages.size(page_size, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
     if start == 0 and end >= len(transcript.segments):
         return transcript, ""
     part = Transcript()
@@ -95,8 +93,7 @@ def page(transcript: Transcript, page_size: int, page_token: str) -> tuple[Trans
     del part.segments[end:]
     del part.segments[:start]
     part.text = _joined(part.segments, transcript.language_code)
-    more = end < len(transcript.segments)
-    return part, _page_token(transcript.transcription_id, end) if more else ""
+    return part, pages.token(listed, end) if end < len(transcript.segments) else ""
 
 
 def export(
@@ -110,7 +107,9 @@ def export(
     Raises InvalidRequest for an unknown format and for limits out of range.
     """
     if file_format not in _WRITERS:
-        raise _invalid("format", "FORMAT_UNKNOWN", "Use one of TXT, SRT, VTT, JSON, JSONL.")
+        raise InvalidRequest.of(
+            "format", "FORMAT_UNKNOWN", "Use one of TXT, SRT, VTT, JSON, JSONL."
+        )
     layout = subtitles.Layout(
         _in_range("max_line_length", max_line_length or DEFAULT_LINE_LENGTH, LINE_LENGTHS),
         _in_range("max_line_count", max_line_count or DEFAULT_LINE_COUNT, LINE_COUNTS),
@@ -121,26 +120,6 @@ def export(
     )
 
 
-def _start_of_page(transcription_id: str, page_token: str) -> int:
-    if not page_token:
-        return 0
-    try:
-        owner, _, start = base64.urlsafe_b64decode(page_token).decode().rpartition(":")
-        if owner == transcription_id and start.isascii() and start.isdigit():
-            return int(start)
-    except ValueError:
-        pass  # Neither base64 nor UTF-8: no token of ours.
-    raise _invalid(
-        "page_token",
-        "PAGE_TOKEN_INVALID",
-        "Use the next_page_token of this transcript's page before, or none to start again.",
-    )
-
-
-def _page_token(transcription_id: str, start: int) -> str:
-    return base64.urlsafe_b64encode(f"{transcription_id}:{start}".encode()).decode()
-
-
 def _joined(segments: Iterable[Segment], language_code: str) -> str:
     space = "" if language_code in _UNSPACED_LANGUAGES else " "
     return space.join(segment.text.strip() for segment in segments)
@@ -149,12 +128,8 @@ def _joined(segments: Iterable[Segment], language_code: str) -> str:
 def _in_range(path: str, value: int, allowed: range) -> int:
     if value not in allowed:
         sentence = f"{value} is not in {allowed.start} to {allowed.stop - 1}; 0 means the default."
-        raise _invalid(path, "VALUE_OUT_OF_RANGE", sentence)
+        raise InvalidRequest.of(path, "VALUE_OUT_OF_RANGE", sentence)
     return value
-
-
-def _invalid(path: str, reason: str, description: str) -> InvalidRequest:
-    return InvalidRequest([Violation(path, reason, description)])
 
 
 def _txt(transcript: Transcript, _: subtitles.Layout) -> str:

@@ -65,18 +65,14 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
-class CheckedItem:
-    """A video with its language code (or "auto"), its model and every option set."""
-
-    spec: VideoSpec
-
-
-@dataclass(frozen=True)
 class CheckedBatch:
-    """A batch that may be stored: options in effect, items in the order given."""
+    """A batch that may be stored: options in effect, videos in the order given.
+
+    Each video has its language code (or "auto"), its model and every option set.
+    """
 
     options: BatchOptions
-    items: tuple[CheckedItem, ...]
+    videos: tuple[VideoSpec, ...]
     display_name: str
     annotations: Mapping[str, str]
     ttl_ms: int
@@ -95,9 +91,8 @@ def check_create(
     options = resolve_options(request.options, limits.default_max_concurrent)
     return CheckedBatch(
         options=options,
-        items=tuple(
-            CheckedItem(resolve_video(video, options.defaults, limits.default_model))
-            for video in request.videos
+        videos=tuple(
+            resolve_video(video, options.defaults, limits.default_model) for video in request.videos
         ),
         display_name=request.display_name,
         annotations=dict(request.annotations),

@@ -57,7 +57,7 @@ def _clip(start: int | None = None, end: int | None = None) -> Clip:
 def test_files_are_taken_where_the_operator_allows_it() -> None:
     """Their addresses are absolute, on the service's own machine, and nothing but a path."""
     limits = Limits(max_videos=10, default_model="base", file_urls=True)
-    assert check(VideoSpec(url="file:///corpus/a%20talk.mp3"), limits=limits).items
+    assert check(VideoSpec(url="file:///corpus/a%20talk.mp3"), limits=limits).videos
     for url in ("file:talk.mp3", "file://host/talk.mp3", "file:///a?b", "file:///a#b"):
         with pytest.raises(InvalidRequest) as caught:
             check(VideoSpec(url=url), limits=limits)
@@ -77,9 +77,7 @@ def test_every_default_is_filled_in() -> None:
     assert batch.options == BatchOptions(
         parallel=True, max_concurrent=3, continue_on_error=True, defaults=options
     )
-    assert [item.spec for item in batch.items] == [
-        VideoSpec(url=URL, language="auto", model="base", options=options)
-    ]
+    assert batch.videos == (VideoSpec(url=URL, language="auto", model="base", options=options),)
 
 
 def test_a_video_overrides_the_batch() -> None:
@@ -89,7 +87,7 @@ def test_a_video_overrides_the_batch() -> None:
     )
     own = TranscribeOptions(hotwords=["Bob"], word_timestamps=False, clip=_clip(end=30))
     batch = check(VideoSpec(url=URL, options=own), options=BatchOptions(defaults=defaults))
-    resolved = batch.items[0].spec.options
+    resolved = batch.videos[0].options
     assert (resolved.beam_size, list(resolved.hotwords)) == (1, ["Bob"])
     assert resolved.word_timestamps is False
     assert resolved.clip == _clip(end=30)
@@ -124,7 +122,7 @@ def test_sequential_means_one_at_a_time() -> None:
 )
 def test_language_tags_find_their_code(tag: str, code: str) -> None:
     """Regions, legacy codes, macrolanguages and any case lead to Whisper's own code."""
-    assert check(VideoSpec(url=URL, language=tag)).items[0].spec.language == code
+    assert check(VideoSpec(url=URL, language=tag)).videos[0].language == code
 
 
 def test_whisper_codes_stay_themselves() -> None:
@@ -136,7 +134,7 @@ def test_whisper_codes_stay_themselves() -> None:
 def test_no_language_means_detect(language: str) -> None:
     """An empty language and "auto" in any case ask for detection, English-only model or not."""
     video = VideoSpec(url=URL, language=language, model="tiny.en")
-    assert check(video).items[0].spec.language == "auto"
+    assert check(video).videos[0].language == "auto"
 
 
 @pytest.mark.parametrize("language", ["english", "xx", "tlh", "e", "en-", "en pt", "-", "\0"])
@@ -193,7 +191,7 @@ def test_bad_addresses_are_refused(url: str, reason: str) -> None:
 @pytest.mark.parametrize("url", ["HTTPS://E.com", "http://[::1]:8080/a", "https://é.example/ü?a#b"])
 def test_unusual_addresses_are_accepted(url: str) -> None:
     """Case, IPv6, ports and letters beyond ASCII are accepted; the text stays as given."""
-    assert check(VideoSpec(url=url)).items[0].spec.url == url
+    assert check(VideoSpec(url=url)).videos[0].url == url
 
 
 def test_an_empty_list_is_refused() -> None:
