@@ -1,13 +1,18 @@
 """The models that can be asked for: those configured and those seen on transcribers of late."""
 
 import time
+from collections.abc import Mapping
+from typing import TypeAlias
 
-from batchscribe.transcriber.v1.transcriber_service_pb2 import WatchStatusResponse
+from batchscribe.transcriber.v1.transcriber_service_pb2 import ServedModel, WatchStatusResponse
 from batchscribe.v1.batch_service_pb2 import Model
 
 from gateway.pool import TranscriberPool
 from gateway.store import BatchStore
 from gateway.validation import ModelFacts
+
+# Models by name, each with when it was seen, in ms since 1970.
+Seen: TypeAlias = Mapping[str, tuple[ServedModel, int]]
 
 # How often the same offer is written down again; it counts for 7 days.
 NOTE_SECONDS = 60.0
@@ -36,7 +41,9 @@ class ModelCatalog:
 
     async def usable(self) -> dict[str, ModelFacts]:
         """Return every model that CreateBatch accepts, by name. Raises StoreUnavailable."""
-        seen = await self._store.seen_models(_now_ms())
+        return self._usable(await self._store.seen_models(_now_ms()))
+
+    def _usable(self, seen: Seen) -> dict[str, ModelFacts]:
         # By the naming of Whisper's models, those that know only English end in ".en".
         models = {name: ModelFacts(name, not name.endswith(".en")) for name in self._configured}
         for name, (model, _) in seen.items():
@@ -48,7 +55,7 @@ class ModelCatalog:
         seen = await self._store.seen_models(_now_ms())
         loaded = frozenset[str]().union(*(m.loaded_models for m in pool.members.values()))
         models = []
-        for name, facts in sorted((await self.usable()).items()):
+        for name, facts in sorted(self._usable(seen).items()):
             model = Model(
                 name=name,
                 multilingual=facts.multilingual,

@@ -285,20 +285,22 @@ class BatchStore:
 
     async def see_models(self, models: Sequence[ServedModel], now_ms: int) -> None:
         """Remember that a transcriber offers these models."""
-        for model in models:
-            await self._command("HSET", keys.key("models"), model.name, model.SerializeToString())
-            await self._command("ZADD", keys.key("models_seen"), now_ms, model.name)
+        blobs = [part for model in models for part in (model.name, model.SerializeToString())]
+        times = [part for model in models for part in (now_ms, model.name)]
+        await self._command("HSET", keys.key("models"), *blobs)
+        await self._command("ZADD", keys.key("models_seen"), *times)
 
     async def seen_models(self, now_ms: int) -> dict[str, tuple[ServedModel, int]]:
         """Return the models seen within 7 days by name, each with when, in ms since 1970."""
-        seen = keys.key("models_seen")
-        names = await self._command("ZRANGEBYSCORE", seen, now_ms - MODEL_SEEN_MS, "+inf")
-        models = {}
-        for name in names:
-            blob = await self._command("HGET", keys.key("models"), name)
-            when = await self._command("ZSCORE", seen, name)
-            models[name.decode()] = ServedModel.FromString(blob), int(when)
-        return models
+        seen = await self._command(
+            "ZRANGEBYSCORE", keys.key("models_seen"), now_ms - MODEL_SEEN_MS, "+inf", "WITHSCORES"
+        )
+        names = [name for name, _ in seen]
+        blobs = await self._command("HMGET", keys.key("models"), *names) if names else []
+        return {
+            name.decode(): (ServedModel.FromString(blob), int(when))
+            for (name, when), blob in zip(seen, blobs, strict=True)
+        }
 
     async def ping(self) -> None:
         await self._command("PING")

@@ -76,8 +76,7 @@ TEMPLATES: Mapping[str, str] = {
     "audit": "{bs}:audit",
     # Time of the last reap in ms: STRING, kept.
     "reaped": "{bs}:reaped",
-    # Models seen on transcribers: ZSET by time in ms, and HASH of ServedModel; members leave after
-    # 7 days.
+    # Models seen on transcribers: ZSET by time in ms, and HASH of ServedModel; kept.
     "models_seen": "{bs}:models:seen",
     "models": "{bs}:models",
     # What ended since a gateway last asked, for its metrics: HASH, 1 minute from then.
@@ -86,6 +85,8 @@ TEMPLATES: Mapping[str, str] = {
     "turn": "{bs}:turn",
     # One entry for each transition, for gateways to wake on: STREAM trimmed to about 10,000.
     "wake": "{bs}:wake",
+    # What a doctor times writes with: STRING, 1 minute.
+    "doctor": "{bs}:doctor",
     # Version of the stored data: STRING, kept.
     "schema": "{bs}:schema",
 }
