@@ -33,7 +33,7 @@ _BATCH_STATUS = {
     BATCH_STATE_CANCELLED: "cancelled",
 }  # Every other state: "processing".
 
-_ITEM_STATUS = {
+ITEM_STATUS = {
     ITEM_STATE_FETCHING: "processing",
     ITEM_STATE_TRANSCRIBING: "processing",
     ITEM_STATE_SUCCEEDED: "success",
@@ -105,7 +105,7 @@ def _result(item: BatchItem) -> VideoResult:
     return VideoResult(
         video_index=item.index,
         youtube_url=item.url,
-        status=_ITEM_STATUS.get(item.state, "pending"),
+        status=ITEM_STATUS.get(item.state, "pending"),
         transcription_id=item.transcription_id or None,
         error=item.error.message if item.state == ITEM_STATE_FAILED else None,
         processing_time=_processing_seconds(item),

@@ -11,10 +11,10 @@ import itertools
 from collections.abc import Callable
 
 from batchscribe.transcriber.v1.transcriber_service_pb2 import WatchStatusResponse
-from batchscribe.v1.batch_pb2 import ItemState
 from batchscribe.v1.transcript_pb2 import Transcript
 from opentelemetry.metrics import CallbackOptions, Meter, NoOpMeter, Observation
 
+from gateway.document import ITEM_STATUS
 from gateway.errors import StoreFull, StoreUnavailable
 from gateway.pool import TranscriberPool
 from gateway.store import Ends, Figures, Queue, WakeStream
@@ -27,14 +27,6 @@ ENDS_PER_QUEUE = 10
 BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 BATCH_SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400)
 REALTIME_FACTORS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
-
-# The words of the plan.
-STATUSES = {
-    ItemState.ITEM_STATE_SUCCEEDED: "success",
-    ItemState.ITEM_STATE_FAILED: "failed",
-    ItemState.ITEM_STATE_CANCELLED: "cancelled",
-    ItemState.ITEM_STATE_SKIPPED: "cancelled",
-}
 
 
 class Metrics:
@@ -155,7 +147,7 @@ class Metrics:
 
     def _count(self, ends: Ends) -> None:
         for state, count in ends.items.items():
-            self._videos.add(count, {"status": STATUSES[state]})
+            self._videos.add(count, {"status": ITEM_STATUS[state]})
         for seconds in ends.batch_seconds:
             self._batch_seconds.record(seconds)
 

@@ -14,9 +14,6 @@ from batchscribe.v1.batch_pb2 import BatchItem
 
 from gateway import ids
 
-# No batch has more items than this; see gateway/tiers.py.
-MOST_ENTRIES = 500
-
 
 def position(item: BatchItem) -> tuple[int, int]:
     """Return what the items of a batch sort by."""

@@ -12,9 +12,9 @@ from batchscribe.transcriber.v1.transcriber_service_pb2 import (
     TranscribeResponse,
 )
 
-from gateway.playlists import MOST_ENTRIES
 from gateway.pool import Call, Transcriber
 from gateway.store import Lease
+from gateway.tiers import MOST_VIDEOS
 from servicekit.telemetry import metadata
 
 R = TypeVar("R", TranscribeResponse, ResolveSourceResponse)
@@ -49,7 +49,7 @@ class Work:
 
     async def resolve(self, timeout: float) -> "ResolveSourceResponse | grpc.aio.AioRpcError":
         """Ask what is at the address; never raises for what the other side did."""
-        request = ResolveSourceRequest(url=self.lease.request.url, limit=MOST_ENTRIES)
+        request = ResolveSourceRequest(url=self.lease.request.url, limit=MOST_VIDEOS)
         return await self._outcome(
             self.transcriber.stub.ResolveSource(request, timeout=timeout, metadata=metadata())
         )

@@ -11,15 +11,8 @@ from gateway.errors import StoreUnavailable
 from gateway.store import keys
 from gateway.store.pipeline import Pipeline
 from gateway.store.scripts import Scripts
-from gateway.store.tally import Tally
+from gateway.store.tally import TALLY_FIELDS, Tally
 
-# Fields of a batch in the order of Tally.
-_TALLY = (
-    "total",
-    *(f"n{state}" for state in range(1, 9)),
-    *("known", "known_audio_ms", "ended_unknown", "ended_audio_ms", "done_audio_ms", "started_ms"),
-    "unresolved",
-)
 _BATCHES_AT_ONCE = 500
 
 
@@ -77,5 +70,5 @@ class Figures:
 
     async def _tally(self, member: bytes) -> Tally:
         user, _, batch_id = member.decode().partition("/")
-        fields = await self._pipeline.run("HMGET", keys.key("batch", user, batch_id), *_TALLY)
+        fields = await self._pipeline.run("HMGET", keys.key("batch", user, batch_id), *TALLY_FIELDS)
         return Tally(*(int(field or 0) for field in fields))

@@ -1,6 +1,7 @@
 """The Lua transitions as one callable table.
 
-Each script runs after the shared prelude and the key table, so no line is copied between them.
+Each script runs after the names of keys and fields and the shared prelude, so no line is copied
+between them.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
 from gateway.errors import StoreFull, StoreUnavailable
 from gateway.store import keys
 from gateway.store.pipeline import Argument, Pipeline
+from gateway.store.tally import TALLY_FIELDS
 
 NAMES = (
     "create",
@@ -58,9 +60,10 @@ PRELUDE = (
 _FOLDER = Path(__file__).parent
 
 
-def _key_table() -> str:
+def _tables() -> str:
     rows = ", ".join(f"{name} = '{template}'" for name, template in keys.TEMPLATES.items())
-    return f"local KEY = {{{rows}}}\n"
+    fields = ", ".join(f"'{field}'" for field in TALLY_FIELDS)
+    return f"local KEY = {{{rows}}}\nlocal TALLY = {{{fields}}}\n"
 
 
 def prelude() -> str:
@@ -73,7 +76,7 @@ def source(name: str) -> str:
     body = (_FOLDER / f"{name}.lua").read_text()
     # A line of flags counts only at the very top, before the prelude.
     flags, rest = body.split("\n", 1) if body.startswith("#!") else ("", body)
-    return f"{flags}\n{_key_table()}{prelude()}\n{rest}".lstrip("\n")
+    return f"{flags}\n{_tables()}{prelude()}\n{rest}".lstrip("\n")
 
 
 class Scripts:

@@ -2,13 +2,21 @@
 
 from dataclasses import dataclass
 
+# Fields of a batch's hash in the order of Tally; scripts receive them as ``TALLY``. Only added to.
+TALLY_FIELDS = (
+    "total",
+    *(f"n{state}" for state in range(1, 9)),
+    *("known", "known_audio_ms", "ended_unknown", "ended_audio_ms", "done_audio_ms", "started_ms"),
+    "unresolved",
+)
+
 # Stands for the length of audio nobody has seen yet, until one length in the batch is known.
 UNKNOWN_AUDIO_MS = 600_000
 
 
 @dataclass(frozen=True)
 class Tally:
-    """A batch in numbers at one revision; fields in the order of TALLY in prelude/events.lua."""
+    """A batch in numbers at one revision."""
 
     total: int
     pending: int

@@ -1,12 +1,6 @@
 -- What changed: the batch's log, and the stream that wakes every gateway.
 
 -- Counts by item state, then what progress is computed from; read by tally.py.
-local TALLY = {
-  'total', 'n1', 'n2', 'n3', 'n4', 'n5', 'n6', 'n7', 'n8',
-  'known', 'known_audio_ms', 'ended_unknown', 'ended_audio_ms', 'done_audio_ms', 'started_ms',
-  'unresolved',
-}
-
 local function tally(batch)
   local values = {}
   for i, field in ipairs(TALLY) do values[i] = batch[field] or '0' end
