@@ -2,8 +2,8 @@
 --   -> {{member, epoch, batch, attempts, options, task, video | '', trace}...}
 -- Leases items to the transcriber at `address`: first those whose work still runs there, whatever
 -- its slots; then up to `count` ready ones, fairly between users, never more than `slots` over all
--- gateways. The same op_id again returns the same leases, as long as they last. An item that has to be
--- resolved first comes with its `video`.
+-- gateways. The same op_id again returns the same leases, as long as they last. An item that has to
+-- be resolved first comes with its `video`.
 
 local op_id, address = ARGV[1], ARGV[2]
 local slots, count, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])

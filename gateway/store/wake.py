@@ -105,8 +105,8 @@ class WakeStream:
 
 def _entries(found: object) -> Iterator[tuple[str, dict[bytes, bytes]]]:
     # RESP3 answers with a map of streams to lists of lists of entries.
-    for batches in found.values() if isinstance(found, dict) else ():
-        for entries in batches:
+    for lists in found.values() if isinstance(found, dict) else ():
+        for entries in lists:
             for entry_id, fields in entries:
                 yield entry_id.decode(), fields
 

@@ -69,7 +69,6 @@ local function offer_adoption(batch, item)
   settle_queue(batch)
 end
 
-
 local function delete_batch(batch)
   for _, item in ipairs(items_of(batch)) do
     if item.transcription_id then
