@@ -24,7 +24,11 @@ NO_SERVER = (
 
 @dataclass(frozen=True)
 class Server:
-    """A server's address, the key to use there, and a PEM file of those who may vouch for it."""
+    """Where a server is and what opens it.
+
+    ``ca_file`` is a PEM file of those who may vouch for it; ``http`` and ``redis_url`` are known of
+    one that runs here.
+    """
 
     address: str
     api_key: str = ""
@@ -64,16 +68,22 @@ def running(data_dir: Path | None = None) -> Server | None:
 
 def write(data_dir: Path, server: Server) -> None:
     """Tell the clients of this user where the server is; the file is theirs alone to read."""
-    path = data_dir / CLIENT_FILE_NAME
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(server), file)
+    write_private(data_dir / CLIENT_FILE_NAME, json.dumps(asdict(server)))
 
 
 def forget(data_dir: Path) -> None:
     """Undo ``write``."""
     (data_dir / CLIENT_FILE_NAME).unlink(missing_ok=True)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Make a file that only this user can read, and that nobody sees half written."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    draft.replace(path)
 
 
 def _is_locked(path: Path) -> bool:

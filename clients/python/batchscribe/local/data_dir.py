@@ -6,7 +6,6 @@ The lock is held by the supervisor and by Redis, so a new stack never meets the 
 import asyncio
 import contextlib
 import fcntl
-import os
 import secrets
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -50,11 +49,7 @@ class DataDir:
     def keep_secret(self, name: str, value: str) -> None:
         """Write ``value`` where only this user can read it."""
         self.secrets.mkdir(mode=0o700, exist_ok=True)
-        path = self.secrets / name
-        path.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(value)
+        discovery.write_private(self.secrets / name, value)
 
 
 @contextlib.asynccontextmanager

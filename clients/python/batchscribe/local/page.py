@@ -1,12 +1,11 @@
 """Opens the web page signed in, with the key in nobody's list of processes or history."""
 
-import os
 import webbrowser
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from batchscribe.client.discovery import Server
+from batchscribe.client.discovery import Server, write_private
 
 _NAME = "page.html"
 
@@ -19,10 +18,7 @@ def open_page(data_dir: Path, server: Server) -> bool:
 def sign_in_file(data_dir: Path, server: Server) -> Path:
     """Write a file that leads on to the page with the key; only this user can read it."""
     path = (data_dir / _NAME).absolute()
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     # What follows the # never leaves the browser.
     address = f"http://{server.http}/#key={quote(server.api_key)}"
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f'<meta http-equiv="refresh" content="0; url={escape(address)}">\n')
+    write_private(path, f'<meta http-equiv="refresh" content="0; url={escape(address)}">\n')
     return path
