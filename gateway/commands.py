@@ -1,4 +1,4 @@
-"""What operators do beside Redis: ``python -m gateway keys|users|usage|secrets|audit``.
+"""What operators do beside Redis: ``python -m gateway keys|users|usage|secrets|audit|doctor``.
 
 The commands read the settings of the gateway and change nothing but Redis, so they work wherever a
 gateway would. Gateways that run follow within a minute.
@@ -20,12 +20,14 @@ from rich.table import Table
 
 from gateway.access import Role
 from gateway.api_key import ApiKey
+from gateway.doctor import examine
 from gateway.errors import StoreUnavailable
 from gateway.secret_box import SealedForOthers, new_key
 from gateway.settings import Settings
 from gateway.store import Accounts, Ledger, NewKey, Outbox, StoredKey, connect
 from gateway.tiers import STANDARD
 from gateway.usage_export import FileFormat, Row, row, write
+from servicekit.findings import tell
 from servicekit.settings import problems
 
 T = TypeVar("T")
@@ -204,6 +206,15 @@ def audit(
     for entry in _run(lambda accounts: accounts.audited(count)):
         table.add_row(_when(entry.at_ms), entry.by, entry.action, entry.user, entry.subject)
     _show(table)
+
+
+@app.command()
+def doctor(
+    json_lines: Annotated[bool, typer.Option("--json", help="Print JSON, a line each.")] = False,
+) -> None:
+    """Look at Redis, transcribers and certificates as a gateway does; 1 if anything fails."""
+    if not tell(asyncio.run(examine(_settings())), json_lines):
+        raise typer.Exit(1)
 
 
 def _run(job: Callable[[Accounts], Awaitable[T]]) -> T:

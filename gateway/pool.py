@@ -120,7 +120,7 @@ class TranscriberPool:
 
     async def _resolve(self, name: str) -> None:
         try:
-            self._found[name] = await _addresses_behind(name)
+            self._found[name] = await addresses_behind(name)
         except (OSError, UnicodeError) as error:
             # Those known before stay: an outage of DNS must not end the calls that run, and a
             # transcriber that is gone is known by its silence.
@@ -186,7 +186,7 @@ def _brief(error: grpc.aio.AioRpcError | TimeoutError) -> str:
     return error.code().name if isinstance(error, grpc.aio.AioRpcError) else "silent"
 
 
-async def _addresses_behind(name: str) -> frozenset[str]:
+async def addresses_behind(name: str) -> frozenset[str]:
     """Return every ip:port behind ``host:port``. Raises OSError, UnicodeError."""
     host, _, port = name.rpartition(":")
     infos = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), int(port), type=1)

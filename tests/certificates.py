@@ -1,6 +1,7 @@
 """Certificates of an authority made for the test, as PEM files that can be replaced."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import trustme
@@ -23,10 +24,10 @@ class Authority:
     def ca(self) -> Path:
         return self.folder / "ca.pem"
 
-    def issue(self, name: str, *hosts: str) -> PemFiles:
+    def issue(self, name: str, *hosts: str, until: datetime | None = None) -> PemFiles:
         """Write a new certificate over the one of ``name``, if there is one."""
         cert, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        issued = self._ca.issue_cert(*hosts)
+        issued = self._ca.issue_cert(*hosts, not_after=until)
         cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(str(key))
         return PemFiles(cert, key, self.ca)

@@ -2,7 +2,13 @@
 
 from gateway.store.accounts import Account, Accounts, Audited, Identity, KeyState, NewKey, StoredKey
 from gateway.store.batch_store import BatchStore
-from gateway.store.connection import SchemaTooNew, check_schema, connect, durability_gaps
+from gateway.store.connection import (
+    SchemaTooNew,
+    check_schema,
+    connect,
+    durability_gaps,
+    mean_write_ms,
+)
 from gateway.store.figures import Ends, Figures, Queue
 from gateway.store.leases import Lease, Release, Renewal
 from gateway.store.new_batch import NewBatch
@@ -46,4 +52,5 @@ __all__ = [
     "check_schema",
     "connect",
     "durability_gaps",
+    "mean_write_ms",
 ]

@@ -1,5 +1,6 @@
 """Connections to Redis, with every default that redis-py 8 changed set by hand."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ CONNECT_SECONDS = 2.0
 REPLY_SECONDS = 5.0
 # A blocking read may rest this long in the server, so its socket must wait longer.
 BLOCK_MS = 1_000
+_PROBES = 50
 
 
 def connect(url: str, ca_file: Path | None = None) -> Redis:
@@ -79,6 +81,16 @@ async def durability_gaps(redis: Redis) -> list[str]:
             "when memory is full Redis deletes batches."
         )
     return gaps
+
+
+async def mean_write_ms(redis: Redis) -> float:
+    """Return the mean time of a few writes one by one, each with the fsync that is asked for."""
+    name, start = key("doctor"), time.perf_counter()
+    for number in range(_PROBES):
+        await redis.set(name, number, ex=60)
+    elapsed = time.perf_counter() - start
+    await redis.delete(name)
+    return elapsed / _PROBES * 1000
 
 
 def _text(value: bytes | str) -> str:
