@@ -5,11 +5,12 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from batchscribe.cli.files import TranscriptFolder
 from batchscribe.cli.wording import name_of
 from batchscribe.client import Client
-from batchscribe.v1 import batch_pb2
+from batchscribe.v1 import batch_pb2, transcript_pb2
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
@@ -31,6 +32,18 @@ async def print_transcript(
     else:
         text = await client.export(transcription_id, file_format)
         print(text.decode().rstrip("\n"))
+
+
+async def write_file(
+    client: Client, folder: TranscriptFolder, item: batch_pb2.BatchItem
+) -> tuple[Path, transcript_pb2.Transcript]:
+    """Put the transcript of a video into ``folder`` and return where it is, and what it says."""
+    transcript, data = await asyncio.gather(
+        client.transcript(item.transcription_id),
+        client.export(item.transcription_id, folder.file_format),
+    )
+    source = transcript.source
+    return folder.write(item.url, source.title, source.source_id, data), transcript
 
 
 @dataclass
@@ -69,18 +82,11 @@ class Delivery:
 
     async def _take_transcript(self, batch_id: str, item: batch_pb2.BatchItem) -> dict[str, object]:
         if self.folder:
-            return {"file": str(await self._write(self.folder, item))}
+            path, _ = await write_file(self.client, self.folder, item)
+            return {"file": str(path)}
         if self.json_lines:
             return {"transcript": as_json(await self.client.transcript(item.transcription_id))}
         text = await self.client.export(item.transcription_id, self.file_format)
         place = batch_id, item.index, item.playlist.place
         self._texts[place] = (name_of(item), text.decode())
         return {}
-
-    async def _write(self, folder: TranscriptFolder, item: batch_pb2.BatchItem) -> str:
-        transcript, data = await asyncio.gather(
-            self.client.transcript(item.transcription_id),
-            self.client.export(item.transcription_id, self.file_format),
-        )
-        source = transcript.source
-        return str(folder.write(item.url, source.title, source.source_id, data))

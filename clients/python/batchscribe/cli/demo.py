@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from batchscribe.cli import jobs, progress, session
+from batchscribe.cli.delivery import write_file
 from batchscribe.cli.files import TranscriptFolder
 from batchscribe.cli.wording import name_of, printable, why_failed
 from batchscribe.client import Client
@@ -66,10 +67,7 @@ class _Results:
     async def take(self, batch_id: str, item: batch_pb2.BatchItem) -> None:
         text = ""
         if item.state == batch_pb2.ITEM_STATE_SUCCEEDED:
-            transcript = await self.client.transcript(item.transcription_id)
-            subtitles = await self.client.export(item.transcription_id, self.folder.file_format)
-            source = transcript.source
-            self.folder.write(item.url, source.title, source.source_id, subtitles)
+            _, transcript = await write_file(self.client, self.folder, item)
             text = transcript.text
         self.ended[item.index] = (item, text)
 
