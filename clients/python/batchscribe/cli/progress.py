@@ -1,7 +1,6 @@
 """Progress for people: bars on a terminal, plain lines elsewhere, both on standard error."""
 
 import time
-from types import TracebackType
 from typing import Protocol, Self
 
 from batchscribe.cli.overview import Overview
@@ -29,12 +28,7 @@ class ProgressDisplay(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def show(self, overview: Overview, changed: list[batch_pb2.BatchItem]) -> None:
         """Draw the state after an event that changed the state of ``changed``."""
@@ -65,12 +59,7 @@ class BarDisplay:
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def show(self, overview: Overview, changed: list[batch_pb2.BatchItem]) -> None:
@@ -131,12 +120,7 @@ class LineDisplay:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
     def show(self, overview: Overview, changed: list[batch_pb2.BatchItem]) -> None:

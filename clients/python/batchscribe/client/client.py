@@ -8,12 +8,11 @@ import contextlib
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
 from batchscribe.client import errors
-from batchscribe.client.retry import Backoff, retrying
+from batchscribe.client.retry import retrying
 from batchscribe.client.tracing import trace_metadata
 from batchscribe.client.watch import Event, ResumingWatch
 from batchscribe.v1 import batch_pb2, batch_service_pb2, transcript_pb2, webhook_service_pb2
@@ -80,12 +79,7 @@ class Client:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -180,7 +174,7 @@ class Client:
                 request, timeout=_STREAM_TIMEOUT_SECONDS, metadata=self._metadata
             )
 
-        watch = ResumingWatch(open_stream, Backoff(), self._patience_seconds, after_revision)
+        watch = ResumingWatch(open_stream, self._patience_seconds, after_revision)
         async with contextlib.aclosing(watch.events()) as events:
             async for event in events:
                 yield event
@@ -225,7 +219,7 @@ class Client:
             )
             return b"".join([piece.data async for piece in stream])
 
-        return await retrying(read, Backoff(), self._retry_seconds)
+        return await retrying(read, self._retry_seconds)
 
     async def quota(self) -> batch_service_pb2.Quota:
         """Return what you may do and what you have had of it this month."""
@@ -264,7 +258,7 @@ class Client:
             metadata = (*self._metadata, *trace_metadata())
             return await method(request, timeout=self._timeout_seconds, metadata=metadata)
 
-        return await retrying(once, Backoff(), self._retry_seconds)
+        return await retrying(once, self._retry_seconds)
 
 
 def _open_channel(

@@ -37,13 +37,14 @@ class Backoff:
         return (at_least_seconds or 0.0) + self.draw(0.0, ceiling)
 
 
-async def retrying(call: Callable[[], Awaitable[T]], backoff: Backoff, total_seconds: float) -> T:
+async def retrying(call: Callable[[], Awaitable[T]], total_seconds: float) -> T:
     """Make ``call`` until it answers, repeating on UNAVAILABLE for ``total_seconds`` at most.
 
     Raises the translated error of the last try.
     """
     clock = asyncio.get_running_loop().time
     give_up_at = clock() + total_seconds
+    backoff = Backoff()
     while True:
         try:
             return await call()

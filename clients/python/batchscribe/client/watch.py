@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 from batchscribe.client import errors
@@ -30,9 +30,9 @@ class ResumingWatch:
     """One caller's watch of one batch; ``open_stream(after_revision)`` makes a connection."""
 
     open_stream: OpenStream
-    backoff: Backoff
     patience_seconds: float
-    cursor: int = 0
+    cursor: int
+    _backoff: Backoff = field(default_factory=Backoff)
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yield changes and progress until the batch has ended.
@@ -47,7 +47,7 @@ class ResumingWatch:
                 async with contextlib.aclosing(self._connection()) as connection:
                     async for event in connection:
                         last_heard = clock()
-                        self.backoff.reset()
+                        self._backoff.reset()
                         if self._is_news(event):
                             yield event
                         if is_last(event):
@@ -80,6 +80,6 @@ class ResumingWatch:
             self.cursor = 0
         elif not isinstance(failure, _PASSING) or silent_seconds > self.patience_seconds:
             raise failure
-        delay = self.backoff.next_delay(failure.retry_after_seconds)
+        delay = self._backoff.next_delay(failure.retry_after_seconds)
         logger.info("watch interrupted (%s), resuming in %.1f s", failure, delay)
         return delay
