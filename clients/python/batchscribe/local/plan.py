@@ -43,7 +43,7 @@ class StackSettings:
 
 @dataclass(frozen=True)
 class Plan:
-    """The programs to run: ``store`` is there before and after ``services``."""
+    """The programs to run; ``store`` outlives ``services``."""
 
     server: Server
     store: tuple[Program, ...]
