@@ -37,6 +37,8 @@ def create_app(channel: grpc.aio.Channel, read_queue: queue.ReadQueue | None = N
         docs_url=None,
         redoc_url=None,
         responses=openapi.PROBLEMS,
+        # Behind a proxy that ends TLS it would lead to http, and take the key along.
+        redirect_slashes=False,
     )
     app.state.channel = channel
     for routes in (plan, resources, events, downloads):
@@ -52,6 +54,7 @@ def create_app(channel: grpc.aio.Channel, read_queue: queue.ReadQueue | None = N
         tags=["Operation"],
         openapi_extra=open_to_all,
     )
+    app.add_api_route("/healthz", _health, methods=["HEAD"], include_in_schema=False)
     serve_page(app)
     openapi.describe(app, [*resources.messages(), WatchBatchResponse.DESCRIPTOR])
     app.add_middleware(BodyLimit)

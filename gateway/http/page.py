@@ -34,7 +34,7 @@ _HEADERS = {
 
 def serve_page(app: FastAPI) -> None:
     """Let ``app`` show the page at its root."""
-    app.add_api_route("/", _index, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/", _index, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", _Files(directory=_FOLDER))
 
 

@@ -14,10 +14,10 @@ import grpc
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from gateway.errors import Violation
 from gateway.http.plan import BATCHES, plan_name
@@ -36,6 +36,8 @@ HTTP_STATUS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
 }
 
+_METHODS = ("DELETE", "GET", "HEAD", "POST")
+_NO_OBJECT = "This has to be a JSON object, sent with the header Content-Type: application/json."
 _RETRY_AFTER_SECONDS = 1
 _MAX_VIOLATIONS = 100
 
@@ -87,12 +89,7 @@ async def of_request(_: Request, error: Exception) -> JSONResponse:
 async def of_body(_: Request, error: Exception) -> JSONResponse:
     """Answer for a request that has not the plan's form."""
     assert isinstance(error, RequestValidationError)
-    return _refusal(
-        [
-            Violation(_path(found), str(found["type"]).upper(), str(found["msg"]))
-            for found in error.errors()[:_MAX_VIOLATIONS]
-        ]
-    )
+    return _refusal([_violation(found) for found in error.errors()[:_MAX_VIOLATIONS]])
 
 
 async def of_http(request: Request, error: Exception) -> JSONResponse:
@@ -113,9 +110,12 @@ async def of_bug(_: Request, __: Exception) -> JSONResponse:
 
 def _methods(request: Request) -> list[str]:
     """Return the methods of all routes at this path; the framework tells those of the first."""
-    routes = [route for route in request.app.routes if isinstance(route, APIRoute)]
-    here = [route for route in routes if route.path_regex.match(request.url.path)]
-    return sorted({method for route in here for method in route.methods or ()})
+    scopes = ({**request.scope, "method": method} for method in _METHODS)
+    return [
+        scope["method"]
+        for scope in scopes
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def _refusal(violations: Sequence[Violation]) -> JSONResponse:
@@ -150,6 +150,11 @@ def _violations(sent: status_pb2.Status, name: Callable[[str], str]) -> Iterator
 
 def _unpack(sent: status_pb2.Status, into: Message) -> bool:
     return any(detail.Unpack(into) for detail in sent.details)
+
+
+def _violation(found: Mapping[str, Any]) -> Violation:
+    said = _NO_OBJECT if found["type"] == "model_attributes_type" else str(found["msg"])
+    return Violation(_path(found), str(found["type"]).upper(), said)
 
 
 def _path(found: Mapping[str, Any]) -> str:

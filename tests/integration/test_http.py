@@ -336,6 +336,38 @@ async def test_unknown_routes_are_problems_too(
     problem(response, code, {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}[code])
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"), [(f"{ROUTE}/batch_1", "GET"), (ROUTE, "POST"), ("/healthz", "GET, HEAD")]
+)
+async def test_who_uses_a_wrong_method_is_told_the_right_ones(
+    http: httpx2.AsyncClient, path: str, allowed: str
+) -> None:
+    """Allow names all methods of a route, whichever part of the application has it."""
+    assert (await http.put(path)).headers["allow"] == allowed
+
+
+async def test_a_slash_too_many_leads_nowhere(http: httpx2.AsyncClient) -> None:
+    """There is no redirect, which behind a proxy would lead from https to http."""
+    problem(await http.post(f"{ROUTE}/"), 404, "NOT_FOUND")
+
+
+async def test_a_form_is_told_how_to_be_json(http: httpx2.AsyncClient) -> None:
+    """A body sent as curl does by itself is refused in words that help."""
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    response = await http.post(ROUTE, content='{"videos": []}', headers=form)
+    assert "Content-Type: application/json" in problem(response, 422, "INVALID_REQUEST")["detail"]
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/page/app.js"])
+async def test_monitors_may_ask_with_head(
+    http: httpx2.AsyncClient, health: HealthServicer, path: str
+) -> None:
+    """What needs no key answers HEAD as it would GET, without the body."""
+    await health.set("", health_pb2.HealthCheckResponse.SERVING)
+    response = await http.head(path)
+    assert (response.status_code, response.content) == (200, b"")
+
+
 @pytest.mark.parametrize(("serving", "code"), [("SERVING", 200), ("NOT_SERVING", 503)])
 async def test_health_is_the_gateways(
     http: httpx2.AsyncClient, health: HealthServicer, serving: str, code: int
