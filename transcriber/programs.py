@@ -85,10 +85,13 @@ def _limits(settings: Settings, growth_bytes: int, *, shares_work: bool) -> Limi
     )
 
 
+def search_path() -> str:
+    """Return where children look for programs, first where yt-dlp's JavaScript engine is."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+
+
 def _environment(home: Path, passed_on: tuple[str, ...]) -> dict[str, str]:
     """Return the environment of a child: no home to read from, and next to nothing of ours."""
-    # yt-dlp finds the JavaScript engine that was installed with it on this path.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     return {
         # Threads of OpenMP would otherwise spin while they wait, which on busy cores costs others
         # and themselves many times the work.
@@ -99,7 +102,7 @@ def _environment(home: Path, passed_on: tuple[str, ...]) -> dict[str, str]:
         "ORT_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         **{name: value for name, value in os.environ.items() if name.startswith(passed_on)},
-        "PATH": path,
+        "PATH": search_path(),
         "HOME": str(home),
         "TMPDIR": str(home),
     }

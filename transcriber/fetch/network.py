@@ -21,10 +21,15 @@ _IFF_UP = 0x1
 
 def leave() -> bool:
     """Move this process, which must have one thread, into a network of its own; tell if it is."""
-    if not _would_succeed(_leave):
+    if not can_leave():
         return False
     _leave()
     return True
+
+
+def can_leave() -> bool:
+    """Tell whether this machine gives a process a network of its own."""
+    return _would_succeed(_leave)
 
 
 def door() -> socket.socket:
