@@ -1,13 +1,18 @@
 """The OpenAPI document says what everything in it means, in the words of the protos."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from gateway.http import create_app
+from gateway.http import create_app, problems
+from gateway.http.calls import ROOT
 from gateway.http.queue import Queue
+
+REPOSITORY = Path(__file__).parents[4]
 
 Document = dict[str, Any]
 
@@ -42,6 +47,15 @@ def test_what_is_said_is_said_in_the_protos(document: Document) -> None:
     assert "- `BATCH_STATE_PENDING`: No video has started.\n" in state
 
 
+def test_the_page_on_the_api_has_every_route(document: Document) -> None:
+    """docs/api.md names each route that needs a key, and each status that stands for gRPC's."""
+    page = (REPOSITORY / "docs/api.md").read_text().replace(ROOT, "")
+    keyed = [name for name, operation in _operations(document) if operation.get("security") != []]
+    assert [name for name in keyed if not re.search(rf"`{re.escape(name)}[`?]", page)] == []
+    for code, status in problems.HTTP_STATUS.items():
+        assert re.search(rf"^\| {status.value}\b.*\b{code.name}\b", page, re.MULTILINE)
+
+
 def _things(document: Document) -> Iterator[tuple[str, Document]]:
     for name, operation in _operations(document):
         yield name, operation
@@ -56,7 +70,7 @@ def _things(document: Document) -> Iterator[tuple[str, Document]]:
 def _operations(document: Document) -> Iterator[tuple[str, Document]]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            yield f"{method} {path}", operation
+            yield f"{method.upper()} {path.removeprefix(ROOT)}", operation
 
 
 async def _no_queue() -> Queue:
