@@ -76,29 +76,3 @@ async def until_said(process: asyncio.subprocess.Process, words: str) -> str:
 def interrupt(process: asyncio.subprocess.Process) -> None:
     """Press Ctrl-C: the signal goes to the whole process group."""
     os.killpg(process.pid, signal.SIGINT)
-
-
-def descendants(pid: int) -> set[int]:
-    """Return the ids of all processes that ``pid`` started, and those started, and so on."""
-    children: dict[int, set[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            # The name is in brackets and may hold anything; the parent is the second field after.
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        children.setdefault(parent, set()).add(int(stat.parent.name))
-    found: set[int] = set()
-    waiting = {pid}
-    while waiting:
-        waiting = set().union(*(children.get(one, set()) for one in waiting)) - found
-        found |= waiting
-    return found
-
-
-def is_alive(pid: int) -> bool:
-    """False once the process is gone, or dead and only waiting to be collected."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False

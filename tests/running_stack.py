@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from tests import command
+from tests.process_tree import is_alive, module_of
 from tests.support import wait_until
 
 UP = ("up", "--port", "0", "--http-port", "0", "--model", "tiny.en")
@@ -28,13 +29,9 @@ async def up(data_dir: Path, *options: str) -> AsyncGenerator[Process, None]:
 
 async def until_gone(pids: set[int]) -> None:
     """Return when none of the processes is alive any more."""
-    await wait_until(lambda: not any(command.is_alive(pid) for pid in pids), _STOP_SECONDS)
+    await wait_until(lambda: not any(is_alive(pid) for pid in pids), _STOP_SECONDS)
 
 
 def pid_of(module: str, pids: set[int]) -> int:
     """Return the one of ``pids`` that runs ``python -m module``."""
-    for pid in pids:
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if arguments[2:4] == [b"-m", module.encode()]:
-            return pid
-    raise AssertionError(f"no {module} among {pids}")
+    return next(pid for pid in pids if module_of(pid) == module)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests import command
+from tests.process_tree import descendants
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Planted:
 
 def processes(pid: int) -> Mapping[str, str]:
     """Return the arguments of all processes below ``pid``, and what its children inherit."""
-    below = command.descendants(pid)
+    below = descendants(pid)
     texts = {}
     for found in below:
         texts[f"arguments of {found}"] = _read(found, "cmdline")
     for parent in below:
         # Settings come to a service in its environment; its own children need none of them.
-        for child in command.descendants(parent):
+        for child in descendants(parent):
             texts[f"environment of {child}"] = _read(child, "environ")
     return texts
 

@@ -10,6 +10,7 @@ import pytest
 from tests import command
 from tests.conftest import SAMPLES
 from tests.media import feed, media_server
+from tests.process_tree import descendants
 from tests.running_stack import UP, pid_of, until_gone, up
 from tests.support import wait_until
 
@@ -34,7 +35,7 @@ async def test_a_video_is_transcribed_and_its_batch_survives_a_restart(
 async def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     """After Ctrl-C no process and no address file is left, and the exit code is 0."""
     async with up(tmp_path) as process:
-        started = command.descendants(process.pid)
+        started = descendants(process.pid)
         assert len(started) >= 3
         assert (tmp_path / "client.json").stat().st_mode & 0o777 == 0o600
         command.interrupt(process)
@@ -54,7 +55,7 @@ async def test_secrets_stand_in_files_of_the_user_alone(tmp_path: Path) -> None:
     async with up(tmp_path) as process:
         server = json.loads((tmp_path / "client.json").read_text())
         password = server["redis_url"].partition("@")[0].rpartition(":")[2]
-        shown = b"".join(map(told_by_kernel, command.descendants(process.pid)))
+        shown = b"".join(map(told_by_kernel, descendants(process.pid)))
         assert b"GATEWAY_SECRETS_DIR" in shown
         assert server["api_key"].encode() not in shown
         assert password.encode() not in shown
@@ -66,7 +67,7 @@ async def test_secrets_stand_in_files_of_the_user_alone(tmp_path: Path) -> None:
 async def test_a_killed_supervisor_takes_everything_along(tmp_path: Path) -> None:
     """SIGKILL of ``up`` leaves no process, and the next ``up`` on the same data starts."""
     async with up(tmp_path) as process:
-        started = command.descendants(process.pid)
+        started = descendants(process.pid)
         process.kill()
         await command.finish(process)
         await until_gone(started)
@@ -92,7 +93,7 @@ async def test_a_dead_service_is_started_again(
     """A service that was killed comes back, and work is done as before."""
     env = command.environment(tmp_path)
     async with up(tmp_path) as process:
-        os.kill(pid_of(module, command.descendants(process.pid)), signal.SIGKILL)
+        os.kill(pid_of(module, descendants(process.pid)), signal.SIGKILL)
         await command.until_said(process, "starting it again")
         done = await command.run("transcribe", f"{samples_url}/train.mp3", env=env)
     assert done.code == 0, done.errors
@@ -120,7 +121,7 @@ async def test_without_a_server_one_is_started_for_the_job(
         *("-o", str(folder), "--format", "srt"),
         env=command.environment(tmp_path / "data"),
     )
-    started = await wait_until(lambda: command.descendants(process.pid))
+    started = await wait_until(lambda: descendants(process.pid))
     done = await command.finish(process)
     assert done.code == 0, done.errors
     (file,) = folder.glob("*.srt")
@@ -162,7 +163,7 @@ async def test_ctrl_c_ends_a_job_with_its_server(tmp_path: Path, samples_url: st
         env=command.environment(tmp_path),
     )
     await command.until_said(process, "fetching")
-    started = command.descendants(process.pid)
+    started = descendants(process.pid)
     command.interrupt(process)
     done = await command.finish(process)
     assert done.code == 130

@@ -9,7 +9,7 @@ from batchscribe.client import Client, WatchBatchResponse
 from batchscribe.client.discovery import Server
 from batchscribe.client.states import is_last
 
-from tests import command
+from tests.process_tree import descendants
 from tests.running_stack import pid_of, up
 
 SPEAKING = ("lighthouse.mp4", "bread.webm", "rain.m4a", "train.mp3")
@@ -28,7 +28,7 @@ async def test_a_watch_sees_every_change_through_a_crash(tmp_path: Path, samples
                     continue
                 seen.append(event)
                 if len(seen) == 4:
-                    gateway = pid_of("gateway", command.descendants(process.pid))
+                    gateway = pid_of("gateway", descendants(process.pid))
                     os.kill(gateway, signal.SIGKILL)
     revisions = [event.revision for event in seen]
     assert revisions == list(range(revisions[0], revisions[0] + len(revisions)))

@@ -17,6 +17,7 @@ from batchscribe.transcriber.v1 import transcriber_service_pb2_grpc as contract_
 from batchscribe.v1 import batch_pb2
 
 from servicekit import serve, status
+from tests import process_tree
 from tests.support import wait_until
 
 MODEL = "tiny.en"
@@ -55,12 +56,7 @@ class Transcriber:
 
     def children(self) -> dict[str, int]:
         """Return the process ids of the children by module."""
-        found = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and _parent(entry) == self.process.pid:
-                _, _, module = (entry / "cmdline").read_text().partition("\0-m\0")
-                found[module.partition("\0")[0]] = int(entry.name)
-        return found
+        return {process_tree.module_of(pid): pid for pid in process_tree.children(self.process.pid)}
 
     def left_over(self) -> list[Path]:
         """Return the directories of tasks that are still there."""
@@ -141,10 +137,3 @@ async def running_transcriber(directory: Path, **settings: Any) -> AsyncIterator
                 transcriber.terminate()
             await transcriber.exit_status()
             await asyncio.gather(watching, return_exceptions=True)
-
-
-def _parent(entry: Path) -> int:
-    try:
-        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0

@@ -3,11 +3,12 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 from batchscribe.transcriber.v1 import child_pb2
 
+from tests.process_tree import children, module_of
 from tests.scripted_child import BABBLE, BEAT, CRASH, DONE, GROW, GROWN_BYTES, HANG, PATIENCE, STALL
 from tests.support import wait_until
 from transcriber.child_process import Limits, Program
@@ -74,15 +75,7 @@ async def running(limits: Limits, models: Sequence[Path] = ()) -> AsyncIterator[
 
 def processes() -> set[int]:
     """Return the ids of our children."""
-    entries = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return {int(entry.name) for entry in entries if _is_ours(entry)}
-
-
-def _is_ours(entry: Path) -> bool:
-    with suppress(OSError):
-        words = (entry / "cmdline").read_text().split("\0")
-        return "tests.scripted_child" in words and str(os.getpid()) in words
-    return False
+    return {pid for pid in children(os.getpid()) if module_of(pid) == "tests.scripted_child"}
 
 
 async def end_of(asked: Asked) -> BaseException | None:
