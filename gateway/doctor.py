@@ -46,13 +46,13 @@ async def examine(settings: Settings) -> list[Finding]:
 
 async def _redis(settings: Settings) -> list[Finding]:
     found: list[Finding] = []
-    async with connect(settings.redis_url.get_secret_value(), settings.redis_ca_file) as redis:
-        try:
+    try:
+        async with connect(settings.redis_url.get_secret_value(), settings.redis_ca_file) as redis:
             for check in (_version, _memory, _clock, _durability, _schema, _disk):
                 found += [await check(redis)]
-        except RedisError as error:
-            text = f"does not work: {error} Is GATEWAY_REDIS_URL right, and the server up?"
-            found.append(Finding("redis", "fail", text))
+    except RedisError as error:
+        text = f"does not work: {error} Is GATEWAY_REDIS_URL right, and the server up?"
+        found.append(Finding("redis", "fail", text))
     return found
 
 

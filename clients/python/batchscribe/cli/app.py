@@ -250,7 +250,7 @@ def doctor(
     api_key: KeyOption = None,
     json_lines: JsonOption = False,
 ) -> None:
-    """Check versions, models, the durability of Redis, and whether yt-dlp reaches a site."""
+    """Check the server, Redis, this machine, and whether yt-dlp reaches a site."""
     from batchscribe.cli.doctor import examine
 
     target = session.Target(server, api_key)
