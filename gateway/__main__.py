@@ -9,7 +9,8 @@ from gateway.server import Server
 from gateway.settings import Settings
 from gateway.store import SchemaTooNew
 from servicekit import logs
-from servicekit.recording import CannotListen, recording
+from servicekit.recording import recording
+from servicekit.serve import CannotListen
 from servicekit.settings import problems
 from servicekit.telemetry import Telemetry
 from servicekit.tls import UnusableCertificate

@@ -37,7 +37,14 @@ from gateway.webhook_servicer import WebhookServicer
 from gateway.webhooks import SendPolicy, WebhookSender
 from servicekit import reflection, tasks
 from servicekit.egress import Egress
-from servicekit.serve import SERVER_OPTIONS, Health, drain, until_signalled
+from servicekit.serve import (
+    SERVER_OPTIONS,
+    CannotListen,
+    Health,
+    drain,
+    open_port,
+    until_signalled,
+)
 from servicekit.telemetry import SILENT, Telemetry
 
 SERVICES = tuple(
@@ -173,7 +180,7 @@ class Server:
         self._health.add_to(server)
         if self._settings.reflection:
             reflection.enable(server, SERVICES)
-        port = self._open_port(server)
+        port = open_port(server, self._settings.listen, self._settings.tls)
         server.add_insecure_port(f"unix:{own_socket}")
         host, _, _ = self._settings.listen.rpartition(":")
         return server, f"{host}:{port}"
@@ -185,11 +192,6 @@ class Server:
             "grpc.max_concurrent_streams": self._settings.max_streams_per_connection,
         }
 
-    def _open_port(self, server: grpc.aio.Server) -> int:
-        if tls := self._settings.tls:
-            return server.add_secure_port(self._settings.listen, tls.server_credentials())
-        return server.add_insecure_port(self._settings.listen)
-
     async def _serve_http(self, stack: AsyncExitStack, own_socket: Path) -> str:
         if not self._settings.http_listen:
             return ""
@@ -199,7 +201,10 @@ class Server:
         host, _, port = self._settings.http_listen.rpartition(":")
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"unix:{own_socket}"))
         app = create_app(channel, Figures(self._redis).queue)
-        http = await serve_http(app, host, int(port), self._settings.tls)
+        try:
+            http = await serve_http(app, host, int(port), self._settings.tls)
+        except OSError as error:
+            raise CannotListen(self._settings.http_listen, str(error.strerror)) from None
         stack.push_async_callback(http.stop)
         return f"{host}:{http.port}"
 

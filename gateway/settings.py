@@ -5,12 +5,13 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
+from redis.asyncio.connection import parse_url
 
 from gateway.api_key import ApiKey
 from gateway.secret_box import SecretBox
 from gateway.tiers import Tiers
 from servicekit.egress import WEB_PORTS, Exemption, exemption
-from servicekit.settings import ServiceSettings
+from servicekit.settings import Address, LogLevel, MaybeAddress, ServiceSettings, host_and_port
 from servicekit.tls import PemFiles
 
 Exemptions = Annotated[tuple[Annotated[Exemption, BeforeValidator(exemption)], ...], NoDecode]
@@ -24,10 +25,12 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
-    listen: str = Field(
+    listen: Address = Field(
         "127.0.0.1:50051", description="Address of the gRPC port; port 0 takes any."
     )
-    http_listen: str = Field("127.0.0.1:8080", description="Address of the HTTP port; empty: none.")
+    http_listen: MaybeAddress = Field(
+        "127.0.0.1:8080", description="Address of the HTTP port; empty: none."
+    )
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="redis://, rediss:// or unix:// address."
     )
@@ -104,13 +107,13 @@ class Settings(ServiceSettings):
         3600, gt=0, description="A watch ends, to be resumed, after this."
     )
     drain_grace_seconds: float = Field(10, ge=0, description="Time for open calls on SIGTERM.")
-    metrics_listen: str = Field(
+    metrics_listen: MaybeAddress = Field(
         "",
         description="Address at which [metrics](telemetry.md) can be scraped, by anybody who "
         "reaches it; empty: none.",
     )
     reflection: bool = Field(True, description="Serve gRPC reflection, for grpcurl and buf curl.")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @field_validator(
         "transcribers",
@@ -125,6 +128,15 @@ class Settings(ServiceSettings):
         if not isinstance(value, str):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: SecretStr) -> SecretStr:
+        try:
+            parse_url(value.get_secret_value())
+        except ValueError:
+            raise ValueError("an address begins with redis://, rediss:// or unix://") from None
+        return value
 
     @field_validator("encryption_keys")
     @classmethod
@@ -166,11 +178,7 @@ class Settings(ServiceSettings):
     @field_validator("transcribers")
     @classmethod
     def _has_ports(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        for address in addresses:
-            host, _, port = address.rpartition(":")
-            if not host or not port.isdecimal():
-                raise ValueError(f"{address} is not host:port")
-        return addresses
+        return tuple(map(host_and_port, addresses))
 
     @field_validator("api_key")
     @classmethod

@@ -10,13 +10,10 @@ from dataclasses import replace
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Tracer
 
+from servicekit.serve import CannotListen
 from servicekit.telemetry import SILENT, Telemetry
 
 SCOPE = "batchscribe"
-
-
-class CannotListen(Exception):
-    """The address for metrics cannot be had; the message says why, for people."""
 
 
 @contextmanager
@@ -72,7 +69,7 @@ def _meter(stack: ExitStack, listen: str) -> tuple[Meter, str]:
         try:
             server, thread = start_http_server(int(port), host.strip("[]"), registry)
         except OSError as error:
-            raise CannotListen(f"{listen} cannot be listened on: {error.strerror}.") from None
+            raise CannotListen(listen, str(error.strerror)) from None
         stack.callback(thread.join)
         stack.callback(server.server_close)
         stack.callback(server.shutdown)

@@ -11,6 +11,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
+from servicekit.tls import PemFiles
+
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # A 10-hour transcript with words is 3.9 MiB.
 MAX_METADATA_BYTES = 16 * 1024
 
@@ -54,6 +56,26 @@ SERVER_OPTIONS: Sequence[tuple[str, int]] = (
     # Two servers that are given one port by mistake must not share it silently.
     ("grpc.so_reuseport", 0),
 )
+
+
+class CannotListen(Exception):
+    """An address cannot be had; the message says why, for people."""
+
+    def __init__(self, address: str, why: str = "another server may be there") -> None:
+        super().__init__(f"{address} cannot be listened on: {why}.")
+
+
+def open_port(server: grpc.aio.Server, address: str, files: PemFiles | None) -> int:
+    """Let ``server`` listen at host:port, with TLS if there are files, and return the port.
+
+    Raises CannotListen, UnusableCertificate.
+    """
+    try:
+        if files:
+            return server.add_secure_port(address, files.server_credentials())
+        return server.add_insecure_port(address)
+    except RuntimeError:
+        raise CannotListen(address) from None
 
 
 class Health:

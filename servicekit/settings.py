@@ -5,14 +5,29 @@ the way in which Docker, Kubernetes and systemd hand secrets over.
 """
 
 import os
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
 )
+
+
+def host_and_port(text: str) -> str:
+    """Return ``text`` if it is host:port. Raises ValueError."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"{text} is not host:port")
+    return text
+
+
+Address = Annotated[str, AfterValidator(host_and_port)]
+# Empty: there is none.
+MaybeAddress = Annotated[str, AfterValidator(lambda text: text and host_and_port(text))]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class ServiceSettings(BaseSettings):

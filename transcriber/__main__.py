@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from servicekit import logs
 from servicekit.findings import tell
-from servicekit.recording import CannotListen, recording
+from servicekit.recording import recording
+from servicekit.serve import CannotListen
 from servicekit.settings import problems
 from transcriber import server
 from transcriber.settings import Settings

@@ -157,23 +157,13 @@ async def _listen(
     await health.set_serving(False)
     host = settings.listen.rpartition(":")[0]
     try:
-        port = _open_port(server, settings)
+        port = serve.open_port(server, settings.listen, settings.tls)
     except tls.UnusableCertificate as error:
         raise CannotStart(str(error)) from None
-    except RuntimeError:
-        raise CannotStart(
-            f"{settings.listen} cannot be listened on. Is another transcriber running there?"
-        ) from None
     await server.start()
     listening = {"listening": f"{host}:{port}", "metrics": telemetry.metrics_address}
     print(json.dumps(listening), flush=True)
     return server
-
-
-def _open_port(server: grpc.aio.Server, settings: Settings) -> int:
-    if settings.tls:
-        return server.add_secure_port(settings.listen, settings.tls.server_credentials())
-    return server.add_insecure_port(settings.listen)
 
 
 def _network(settings: Settings) -> SocksServer:

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from servicekit.egress import WEB_PORTS, Exemption, exemption
-from servicekit.settings import ServiceSettings
+from servicekit.settings import Address, LogLevel, MaybeAddress, ServiceSettings
 from servicekit.tls import PemFiles
 
 Exemptions = Annotated[tuple[Annotated[Exemption, BeforeValidator(exemption)], ...], NoDecode]
@@ -47,7 +47,7 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="TRANSCRIBER_")
 
-    listen: str = Field(
+    listen: Address = Field(
         "127.0.0.1:50061", description="Address of the gRPC port; port 0 takes any."
     )
     tls_cert_file: Path | None = Field(
@@ -139,13 +139,13 @@ class Settings(ServiceSettings):
     drain_grace_seconds: float = Field(
         30, ge=0, description="Time for running videos to end on SIGTERM."
     )
-    metrics_listen: str = Field(
+    metrics_listen: MaybeAddress = Field(
         "",
         description="Address at which [metrics](telemetry.md) can be scraped, by anybody who "
         "reaches it; empty: none.",
     )
     reflection: bool = Field(True, description="Serve gRPC reflection, for grpcurl and buf curl.")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @field_validator("models", "preload", "egress_ports", "egress_allow", mode="before")
     @classmethod

@@ -7,7 +7,8 @@ from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest
 from batchscribe.v1.batch_pb2 import BatchOptions
 from batchscribe.v1.batch_service_pb2 import CancelBatchRequest
 
-from servicekit.recording import CannotListen, recording
+from servicekit.recording import recording
+from servicekit.serve import CannotListen
 from servicekit.telemetry import Telemetry
 from tests.running_gateway import METADATA, running_gateway
 from tests.scrape import scrape

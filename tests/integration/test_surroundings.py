@@ -1,6 +1,7 @@
 """What machines and networks do to a gateway: full disks, wrong clocks, slow and dead lines."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from gateway.store import keys
 from gateway.store.batch_store import LEASE_MS
-from servicekit.serve import SERVER_OPTIONS
+from servicekit.serve import SERVER_OPTIONS, CannotListen
 from servicekit.status import reason_of
 from tests.faketime import Clock
 from tests.integration.test_faults import has_ended
@@ -79,6 +80,16 @@ def jumpy(tmp_path: Path) -> Iterator[JumpyValkey]:
 async def health_of(address: str) -> AsyncIterator[Any]:  # The stub's types lack its methods.
     async with grpc.aio.insecure_channel(address) as channel:
         yield HealthStub(channel)
+
+
+@pytest.mark.parametrize("name", ["listen", "http_listen"])
+async def test_an_address_that_is_taken_is_named(redis_url: str, name: str) -> None:
+    """A gateway that cannot listen says where, and does not begin."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(CannotListen, match=f"{address} cannot be listened on"):
+            async with running_gateway(redis_url, **{name: address}):
+                pass
 
 
 async def test_a_full_disk_loses_nothing_that_was_acknowledged(own_valkey: Valkey) -> None:
