@@ -97,16 +97,12 @@ async def kill(service: Transcriber) -> Recovery:
     def has_caught_up() -> bool:
         return any(seconds > before.get(task_id, 0) for task_id, seconds in done(service).items())
 
-    await wait_until(lambda: not _is_loaded(service))
+    await wait_until(lambda: not service.is_loaded)
     before = done(service)
-    await wait_until(lambda: _is_loaded(service), _CALL_SECONDS)
+    await wait_until(lambda: service.is_loaded, _CALL_SECONDS)
     resumed = time.perf_counter() - begun
     await wait_until(has_caught_up, _CALL_SECONDS)
     return Recovery(resumed, time.perf_counter() - begun)
-
-
-def _is_loaded(service: Transcriber) -> bool:
-    return any(model.loaded for model in service.status.models)
 
 
 async def one_round(service: Transcriber, url: str, number: int) -> Recovery:

@@ -1,7 +1,7 @@
 """The engine child with the real models: what batches of many files come to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,8 @@ from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
 from batchscribe.v1 import batch_pb2
 
 from tests.conftest import Sample
-from tests.e2e.transcriber import Transcriber, running_transcriber
-from tests.media import RATE, Answer, MediaServer, decode, encode, media_server
+from tests.e2e.transcriber import Transcriber, running_transcriber, words_of
+from tests.media import RATE, Answer, MediaServer, decode, encode
 from tests.support import wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -27,16 +27,6 @@ async def transcriber(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
         yield running
 
 
-@pytest.fixture(scope="module")
-def media() -> Iterator[MediaServer]:
-    with media_server() as server:
-        yield server
-
-
-def _words(text: str) -> set[str]:
-    return set("".join(one for one in text.lower() if one.isalpha() or one == " ").split())
-
-
 async def test_files_side_by_side_keep_their_texts(
     transcriber: Transcriber, samples_url: str, samples: dict[str, Sample]
 ) -> None:
@@ -49,7 +39,7 @@ async def test_files_side_by_side_keep_their_texts(
         )
     )
     for answer, name in zip(answers, [name for name in NAMES for _ in range(2)], strict=True):
-        assert len(_words(answer.transcript.text) ^ _words(samples[name].text)) <= 2
+        assert len(words_of(answer.transcript.text) ^ words_of(samples[name].text)) <= 2
         assert not answer.transcript.undecoded
 
 
@@ -74,8 +64,8 @@ async def test_long_pauses_lose_no_sentence(
     parts = [part for name in NAMES for part in (decode(samples[name].path), silence)]
     url = media.serve("pauses.wav", Answer(encode(np.concatenate(parts), "wav"), "audio/wav"))
     transcript = (await transcriber.transcribe(url, "pauses", beam_size=5)).transcript
-    said = set.union(*(_words(samples[name].text) for name in NAMES))
-    assert len(_words(transcript.text) ^ said) <= 4
+    said = set.union(*(words_of(samples[name].text) for name in NAMES))
+    assert len(words_of(transcript.text) ^ said) <= 4
     ends = [
         time.ToMilliseconds()
         for segment in transcript.segments
@@ -108,7 +98,7 @@ async def test_options_of_neighbours_do_not_mix(transcriber: Transcriber, sample
         transcriber.stub.Transcribe(_translation(url), timeout=60),
     )
     for answer in (prompted, worded, heard, translated):
-        assert {"train", "platform"} <= _words(answer.transcript.text)
+        assert {"train", "platform"} <= words_of(answer.transcript.text)
     assert not prompted.transcript.segments[0].words
     assert worded.transcript.segments[0].words
     assert heard.transcript.language_code == "en"
@@ -159,4 +149,4 @@ async def test_idle_models_are_unloaded(tmp_path_factory: pytest.TempPathFactory
     """A model that nobody uses leaves the memory, and the status says so."""
     directory = tmp_path_factory.mktemp("idle")
     async with running_transcriber(directory, model_idle_seconds=0.1) as idle:
-        await wait_until(lambda: not any(model.loaded for model in idle.status.models))
+        await wait_until(lambda: not idle.is_loaded)

@@ -1,6 +1,6 @@
 """What a transcriber finds at addresses: lists of videos, parts of recordings, files of its own."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import grpc
 import numpy as np
@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from servicekit import status
 from tests.conftest import SAMPLES, Sample
 from tests.e2e.transcriber import Transcriber, running_transcriber
-from tests.media import RATE, Answer, MediaServer, decode, encode, feed, media_server, tone
+from tests.media import RATE, Answer, MediaServer, decode, encode, feed, tone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -25,12 +25,6 @@ async def transcriber(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     directory = tmp_path_factory.mktemp("transcriber")
     async with running_transcriber(directory, media_root=SAMPLES) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def media() -> Iterator[MediaServer]:
-    with media_server() as server:
-        yield server
 
 
 async def _resolve(

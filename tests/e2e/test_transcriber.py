@@ -11,7 +11,7 @@ import pytest_asyncio
 from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
 
 from tests.conftest import Sample
-from tests.e2e.transcriber import Transcriber, refusal, running_transcriber
+from tests.e2e.transcriber import Transcriber, refusal, running_transcriber, words_of
 from tests.media import Answer, MediaServer, encode, tone
 from tests.support import wait_until
 
@@ -30,10 +30,6 @@ async def transcriber(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
         yield running
 
 
-def _words(text: str) -> list[str]:
-    return "".join(letter for letter in text.lower() if letter.isalpha() or letter == " ").split()
-
-
 @pytest.mark.parametrize("name", ["lighthouse.mp4", "bread.webm", "rain.m4a", "train.mp3"])
 async def test_speech_becomes_text(
     transcriber: Transcriber, samples_url: str, samples: dict[str, Sample], name: str
@@ -42,8 +38,7 @@ async def test_speech_becomes_text(
     sample = samples[name]
     answer = await transcriber.transcribe(f"{samples_url}/{name}", name, beam_size=5)
     transcript = answer.transcript
-    heard, said = _words(transcript.text), _words(sample.text)
-    assert len(set(heard) ^ set(said)) <= 2
+    assert len(words_of(transcript.text) ^ words_of(sample.text)) <= 2
     assert transcript.source.title == sample.title
     assert transcript.language_code == "en"
     assert transcript.segments[0].avg_logprob < 0

@@ -30,10 +30,6 @@ async def transcriber(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
         yield running
 
 
-def _is_loaded(transcriber: Transcriber) -> bool:
-    return any(model.loaded for model in transcriber.status.models)
-
-
 async def _health(transcriber: Transcriber) -> int:
     stub: Any = health_pb2_grpc.HealthStub(transcriber.channel)  # Its types lack the methods.
     asked = health_pb2.HealthCheckRequest(service="batchscribe.transcriber.v1.TranscriberService")
@@ -64,8 +60,8 @@ async def test_health_is_answered_while_the_engine_is_away(
     call = transcriber.transcribe(lecture, "engine away")
     await wait_until(lambda: transcriber.stage("engine away") == TRANSCRIBING)
     os.kill(transcriber.children()["transcriber.engine"], signal.SIGSEGV)
-    await wait_until(lambda: not _is_loaded(transcriber))
-    while not _is_loaded(transcriber):
+    await wait_until(lambda: not transcriber.is_loaded)
+    while not transcriber.is_loaded:
         assert await _health(transcriber) == health_pb2.HealthCheckResponse.SERVING
         assert transcriber.status.slots == 4
     assert (await call).transcript.text

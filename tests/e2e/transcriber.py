@@ -41,6 +41,11 @@ class Transcriber:
             self.status = seen
             self.seen.append(seen)
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether any model is in memory."""
+        return any(model.loaded for model in self.status.models)
+
     def stage(self, task_id: str) -> int:
         """Return the stage of a task; 0 if it is unknown."""
         return next((task.stage for task in self.status.tasks if task.task_id == task_id), 0)
@@ -70,6 +75,11 @@ class Transcriber:
         await asyncio.wait_for(self.process.communicate(), 20)
         assert self.process.returncode is not None
         return self.process.returncode
+
+
+def words_of(text: str) -> set[str]:
+    """Return the words of a text as they sound."""
+    return set("".join(one for one in text.lower() if one.isalpha() or one == " ").split())
 
 
 def request(
