@@ -84,7 +84,7 @@ class Day:
             return failed()
         if fate == "flaky" and request.url not in self._failed:
             self._failed.add(request.url)
-            return failed("SOURCE_UNREACHABLE", retryable=True)
+            return failed("SOURCE_FETCH_FAILED", retryable=True)
         return succeeded()
 
 

@@ -47,22 +47,6 @@ class Site:
 
 
 @asynccontextmanager
-async def gateway(redis_url: str, transcriber: str) -> AsyncIterator[processes.Service]:
-    settings = {
-        "GATEWAY_LISTEN": "127.0.0.1:0",
-        "GATEWAY_HTTP_LISTEN": "127.0.0.1:0",
-        "GATEWAY_REDIS_URL": redis_url,
-        "GATEWAY_API_KEY": KEY,
-        "GATEWAY_TRANSCRIBERS": transcriber,
-        "GATEWAY_DEFAULT_MODEL": "tiny.en",
-        "GATEWAY_MODELS": "tiny.en",
-        "GATEWAY_LOG_LEVEL": "ERROR",
-    }
-    async with processes.started("-m", "gateway", environment=settings) as service:
-        yield service
-
-
-@asynccontextmanager
 async def site(
     redis_url: str, folder: Path, transcriber: ScriptedTranscriber
 ) -> AsyncIterator[Site]:
@@ -70,7 +54,11 @@ async def site(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(running(transcriber))
         gateways = [
-            await stack.enter_async_context(gateway(redis_url, transcriber.address))
+            await stack.enter_async_context(
+                processes.gateway(
+                    redis_url, [transcriber.address], KEY, GATEWAY_HTTP_LISTEN="127.0.0.1:0"
+                )
+            )
             for _ in range(2)
         ]
         grpc, http = ([one.said[kind] for one in gateways] for kind in ("listening", "http"))
