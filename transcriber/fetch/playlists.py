@@ -1,9 +1,10 @@
 """What a playlist, channel or feed consists of: the addresses of its videos, in the site's order.
 
-None of the videos is looked at: each fails or succeeds later, by itself.
+None of the videos is looked at: each fails or succeeds later, by itself. Lists that are entries of
+the list stand for their videos; those in them are entries like others, which will fail.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -15,6 +16,7 @@ from yt_dlp.utils import unsmuggle_url
 from transcriber.failures import VideoFailure
 
 Info = Mapping[str, Any]
+OpenList = Callable[[Info], Info | None]
 
 MAX_TITLE_LENGTH = 300
 _MAX_URL_LENGTH = 2048  # As in a batch.
@@ -26,15 +28,20 @@ def is_list(info: Info) -> bool:
     return info.get("_type", "video") in ("playlist", "multi_video")
 
 
-def described(info: Info, url: str, limit: int) -> contract.ResolveSourceResponse:
-    """Return what ``info`` says is at ``url``. Raises VideoFailure PLAYLIST_EMPTY."""
+def described(
+    info: Info, url: str, limit: int, open_list: OpenList
+) -> contract.ResolveSourceResponse:
+    """Return what ``info`` says is at ``url``. Raises VideoFailure PLAYLIST_EMPTY.
+
+    ``open_list`` returns the list that an entry with an address leads to, if it is one.
+    """
     if not is_list(info):
         return contract.ResolveSourceResponse(video=_entry(info, url))
-    return contract.ResolveSourceResponse(playlist=_playlist(info, limit))
+    return contract.ResolveSourceResponse(playlist=_playlist(info, limit, open_list))
 
 
-def _playlist(info: Info, limit: int) -> contract.Playlist:
-    entries = list(islice(_entries(info), limit + 1))
+def _playlist(info: Info, limit: int, open_list: OpenList) -> contract.Playlist:
+    entries = list(islice(_entries(info, open_list), limit + 1))
     if not entries:
         raise VideoFailure("PLAYLIST_EMPTY")
     return contract.Playlist(
@@ -42,15 +49,22 @@ def _playlist(info: Info, limit: int) -> contract.Playlist:
     )
 
 
-def _entries(info: Info) -> Iterator[contract.PlaylistEntry]:
+def _entries(info: Info, open_list: OpenList) -> Iterator[contract.PlaylistEntry]:
     """Yield the videos of a list; those of lists within it, such as a channel's tabs, in place."""
     for entry in info["entries"]:
         if entry is None:
             continue
         if is_list(entry):
-            yield from _entries(entry)
+            yield from _entries(entry, open_list)
         elif address := _address(entry, info):
-            yield _entry(entry, address)
+            if inner := open_list(entry):
+                yield from _entries(inner, _leave_closed)
+            else:
+                yield _entry(entry, address)
+
+
+def _leave_closed(_: Info) -> None:
+    """Let what a list within a list has be an entry, whatever it is."""
 
 
 def _address(entry: Info, around: Info) -> str | None:

@@ -22,8 +22,10 @@ from yt_dlp.networking._requests import RequestsRH
 from yt_dlp.networking.exceptions import ProxyError
 from yt_dlp.socks import Socks5Error
 
+from transcriber import diagnosis
 from transcriber.failures import VideoFailure
 from transcriber.fetch import playlists
+from transcriber.fetch.feeds import AtomFeedIE
 
 _SOCKET_TIMEOUT_SECONDS = 15
 _REFUSED = Socks5Error.CODES[2]  # Said by the filter of addresses.
@@ -84,11 +86,13 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
         self._check = check
         self._max_bytes = setup.max_bytes
         self._responses: WeakSet[Response] = WeakSet()
+        self._opened_lists: set[str] = set()
         super().__init__(_parameters(setup) | _listing(list_limit), auto_init=True)
         self.add_progress_hook(self._on_progress)
 
     def add_default_info_extractors(self) -> None:
         """Add what is on by default, without yt-dlp's search for each among all the others."""
+        self.add_info_extractor(AtomFeedIE())
         for extractor in yt_dlp.extractor.gen_extractor_classes():
             if extractor._ENABLED:  # noqa: SLF001 - as yt-dlp asks in the method that this is for.
                 self.add_info_extractor(extractor)
@@ -105,7 +109,8 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
 
     def resolve(self, url: str, limit: int) -> contract.ResolveSourceResponse:
         """Ask the site which videos are there. Raises VideoFailure or yt-dlp's errors."""
-        return playlists.described(self._info(url), url, limit)
+        self._opened_lists.add(url)
+        return playlists.described(self._info(url), url, limit, self._open_list)
 
     def download(self, listing: Listing, path: Path) -> None:
         """Write the media to ``path``. Raises VideoFailure or yt-dlp's errors."""
@@ -148,6 +153,32 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
             # A page may refer to what cannot be an address, such as http://[::1.1]/.
             raise VideoFailure("SOURCE_UNAVAILABLE") from error
         return info
+
+    def _open_list(self, entry: playlists.Info) -> playlists.Info | None:
+        """Return the list that an entry leads to; None for videos, and what will fail as one."""
+        if not self._is_list(entry):
+            return None
+        url = entry["url"]
+        if url in self._opened_lists:
+            return {"entries": ()}
+        self._opened_lists.add(url)
+        try:
+            info = self._info(url)
+        except Exception as error:
+            if diagnosis.classify(error).retryable:
+                raise
+            return None
+        return info if playlists.is_list(info) else None
+
+    def _is_list(self, entry: playlists.Info) -> bool:
+        """Say whether the extractor that an entry is meant for is one of lists."""
+        extractor = entry.get("ie_key")
+        if extractor is None:
+            return False
+        # This one also takes addresses of single videos, but is not named for those.
+        if extractor == "YoutubeTab":
+            return True
+        return self.get_info_extractor(extractor).is_single_video(entry["url"]) is False
 
     def _read(self, read: Callable[[int], bytes], size: int | None = None) -> bytes:
         if size is not None:

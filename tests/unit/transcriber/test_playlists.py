@@ -1,14 +1,17 @@
 """Lists of videos, as yt-dlp describes them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from batchscribe.transcriber.v1 import transcriber_service_pb2 as contract
 from yt_dlp.utils import smuggle_url
 
 from transcriber.failures import VideoFailure
-from transcriber.fetch.playlists import described
+from transcriber.fetch.playlists import Info, described
 
 PAGE = "https://example.com/channel"
+NOTHING: Mapping[str, Info] = {}
 
 
 def _list(*entries: dict[str, Any] | None, page: str = PAGE) -> dict[str, Any]:
@@ -19,8 +22,15 @@ def _link(url: str) -> dict[str, Any]:
     return {"_type": "url", "url": url}
 
 
-def _urls(info: dict[str, Any], limit: int = 10) -> list[str]:
-    return [entry.url for entry in described(info, PAGE, limit).playlist.entries]
+def _playlist(
+    info: dict[str, Any], limit: int = 10, elsewhere: Mapping[str, Info] = NOTHING
+) -> contract.Playlist:
+    """Return what is in a list; ``elsewhere`` are the lists that its entries may lead to."""
+    return described(info, PAGE, limit, lambda entry: elsewhere.get(entry["url"])).playlist
+
+
+def _urls(info: dict[str, Any], elsewhere: Mapping[str, Info] = NOTHING) -> list[str]:
+    return [entry.url for entry in _playlist(info, elsewhere=elsewhere).entries]
 
 
 def test_the_tabs_of_a_channel_are_one_list() -> None:
@@ -28,9 +38,23 @@ def test_the_tabs_of_a_channel_are_one_list() -> None:
     videos = _list(_link("https://example.com/1"), _link("https://example.com/2"))
     channel = _list(videos, _list(), _list(_link("https://example.com/3")))
     assert _urls(channel) == [f"https://example.com/{number}" for number in (1, 2, 3)]
-    cut = described(channel, PAGE, 2).playlist
+    cut = _playlist(channel, 2)
     assert len(cut.entries) == 2
     assert cut.truncated
+
+
+def test_lists_elsewhere_are_opened_once_deep() -> None:
+    """A list that is an entry gives its videos in its place; a list in that one is an entry."""
+    deep, deeper, deepest = (f"https://example.com/{name}" for name in ("a", "b", "c"))
+    one, two, three = (f"https://example.com/{number}" for number in (1, 2, 3))
+    lists = {
+        deep: _list(_link(two), _link(deeper), page=deep),
+        deeper: _list(_link(deepest), page=deeper),
+    }
+    assert _urls(_list(_link(one), _link(deep), _link(three)), lists) == [one, two, deeper, three]
+    assert _playlist(_list(_link(one), _link(deep)), 2, lists).truncated
+    with pytest.raises(VideoFailure, match="PLAYLIST_EMPTY"):
+        _playlist(_list(_link(deep)), elsewhere={deep: _list()})
 
 
 @pytest.mark.parametrize(
@@ -59,16 +83,16 @@ def test_what_has_no_address_is_left_out() -> None:
 def test_a_length_that_cannot_be_is_unknown(seconds: float | None) -> None:
     """What a list says about the length of a video is taken if it is one."""
     entry = _link(f"{PAGE}/1") | {"duration": seconds}
-    assert not described(_list(entry), PAGE, 1).playlist.entries[0].HasField("duration")
+    assert not _playlist(_list(entry)).entries[0].HasField("duration")
 
 
 def test_a_title_is_cut_to_what_people_read() -> None:
     """Strangers write titles, and those end up in a database."""
     entry = _link(f"{PAGE}/1") | {"title": "x" * 10_000}
-    assert len(described(_list(entry), PAGE, 1).playlist.entries[0].title) == 300
+    assert len(_playlist(_list(entry)).entries[0].title) == 300
 
 
 def test_a_list_of_nothing_is_a_failure() -> None:
     """An empty list would be a batch without videos."""
     with pytest.raises(VideoFailure, match="PLAYLIST_EMPTY"):
-        described(_list(_list()), PAGE, 10)
+        _playlist(_list(_list()))
