@@ -1,7 +1,7 @@
 """A real gateway inside the test's own loop, on a real socket and a real Redis."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,13 @@ class RunningGateway:
         async for _ in self.watch(batch_id):
             pass
         return await self.batch(batch_id)
+
+    async def if_ended(self, batch_id: str) -> Batch | None:
+        """Return the batch if it has ended; None also while that cannot be told."""
+        with suppress(grpc.aio.AioRpcError):
+            batch = await self.batch(batch_id)
+            return batch if batch.HasField("end_time") else None
+        return None
 
 
 @asynccontextmanager

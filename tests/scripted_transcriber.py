@@ -84,6 +84,7 @@ class ScriptedTranscriber(TranscriberServiceServicer):
         self.tasks: dict[str, TaskStatus] = {}
         self.cancelled: dict[str, asyncio.Event] = {}
         self.seen: Counter[str] = Counter()
+        self.refused = 0
         self.most_at_once = 0
         self.statuses = 0
         self.resolved: Counter[str] = Counter()
@@ -93,6 +94,7 @@ class ScriptedTranscriber(TranscriberServiceServicer):
         self, request: TranscribeRequest, context: status.Context
     ) -> TranscribeResponse:
         if len(self.tasks) >= self.slots:
+            self.refused += 1
             busy = status.build(grpc.StatusCode.UNAVAILABLE, "BUSY", "No free slot.")
             await status.abort(context, busy)
         self.seen[request.url] += 1

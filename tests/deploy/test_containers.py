@@ -14,13 +14,13 @@ DOCKERFILES = files("*Dockerfile")
 COMPOSE = ROOT / "docker-compose.yml"
 
 
-def run(program: str, *arguments: str | Path) -> None:
-    """Run a checker; raises CalledProcessError with what it says."""
+def complaints(program: str, *arguments: str | Path) -> str:
+    """Return what a checker has to say against its files; empty if it accepts them."""
     done = subprocess.run(
         [Path(sys.executable).with_name(program), *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    return f"{done.returncode}: {done.stdout}{done.stderr}" if done.returncode else ""
 
 
 def services() -> dict[str, Any]:
@@ -31,7 +31,7 @@ def services() -> dict[str, Any]:
 @pytest.mark.parametrize("path", DOCKERFILES)
 def test_hadolint_has_nothing_to_say(path: str) -> None:
     """No image is built in a way that is known to be bad."""
-    run("hadolint", path)
+    assert complaints("hadolint", path) == ""
 
 
 @pytest.mark.parametrize("path", DOCKERFILES)
@@ -44,7 +44,8 @@ def test_images_run_as_nobody(path: str) -> None:
 
 def test_compose_accepts_the_file() -> None:
     """The Compose file is one by its schema."""
-    run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE)
+    schema = ("--builtin-schema", "vendor.compose-spec")
+    assert complaints("check-jsonschema", *schema, COMPOSE) == ""
 
 
 def test_only_this_machine_reaches_the_ports() -> None:

@@ -147,7 +147,7 @@ async def test_an_expired_key_opens_nothing(accounts: Accounts) -> None:
     key = await enrol(accounts, "ann", ttl=timedelta(milliseconds=300))
     ring = KeyRing(accounts)
     await ring.caller_of(bearer(key))
-    await wait_until(lambda: _is_refused(ring, key, "TOKEN_EXPIRED"))
+    assert await wait_until(lambda: _is_refused(ring, key, "TOKEN_EXPIRED"))
 
 
 async def test_a_revoked_key_opens_nothing_after_a_minute(accounts: Accounts) -> None:

@@ -130,6 +130,7 @@ async def test_a_job_that_does_not_let_go_costs_its_neighbours_no_blame() -> Non
             await hung.begun()
             await hung.stop()
             await neighbour.gets_on()
+        assert not neighbour.answer.done()
 
 
 async def test_a_job_that_comes_too_late_runs_in_the_next_process() -> None:
@@ -172,6 +173,7 @@ async def test_a_worn_out_process_is_replaced_while_its_jobs_end() -> None:
             await Asked(child, DONE).answer
         await wait_until(lambda: len(processes()) == 2)
         await beating.gets_on()
+        assert not beating.answer.done()
         await wait_until(lambda: child.state.loaded_models)
         await beating.stop()
         await wait_until(lambda: first not in processes())
@@ -185,6 +187,7 @@ async def test_a_process_that_has_grown_is_replaced() -> None:
         await grown.begun()
         await wait_until(lambda: len(processes()) == 2)
         await grown.gets_on()
+        assert not grown.answer.done()
 
 
 async def test_a_process_that_grows_too_large_is_killed() -> None:

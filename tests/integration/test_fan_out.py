@@ -21,7 +21,7 @@ from batchscribe.v1.batch_service_pb2 import (
 
 from gateway.dispatch import POLL_SECONDS
 from tests.redis_proxy import proxied
-from tests.running_gateway import METADATA, RunningGateway, running_gateway
+from tests.running_gateway import METADATA, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, failed, running, succeeded
 from tests.support import wait_until
 from tests.valkey import Valkey
@@ -204,22 +204,16 @@ async def test_vanished_transcriber_costs_no_attempt(redis_url: str) -> None:
 
 async def test_busy_transcriber_costs_no_attempt_and_no_revision(redis_url: str) -> None:
     """A refusal for want of a slot leaves no trace on the item."""
-    refusals = 0
-
-    async def busy_once(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-        return succeeded()
-
-    async with running(ScriptedTranscriber(busy_once, slots=1)) as transcriber:
+    async with running(ScriptedTranscriber(slots=1)) as transcriber:
         # A task that this gateway knows nothing of holds the one slot.
         transcriber.report(TranscribeRequest(task_id="item_other_0"), TaskStage.TASK_STAGE_FETCHING)
         async with running_gateway(redis_url, [transcriber.address]) as gateway:
             batch = await gateway.create(*urls(1))
-            await asyncio.sleep(0.5)
+            await wait_until(lambda: transcriber.refused > 1)
             waiting = await gateway.batch(batch.batch_id)
-            refusals = waiting.revision
             del transcriber.tasks["item_other_0"]
             ended = await gateway.ended(batch.batch_id)
-    assert refusals == batch.revision
+    assert waiting.revision == batch.revision
     assert ended.items[0].attempt_count == 1
 
 
@@ -241,34 +235,27 @@ async def test_redis_away_and_back(valkey: Valkey, redis_url: str) -> None:
         may_end.set()
         await wait_until(lambda: not transcriber.tasks)
         valkey.start()
-        ended = await asyncio.wait_for(_until_ended(gateway, batch.batch_id), 20)
+        ended = await wait_until(lambda: gateway.if_ended(batch.batch_id), 20)
     assert item_states(ended) == ["SUCCEEDED"]
     assert sum(transcriber.seen.values()) == 1
-
-
-async def _until_ended(gateway: RunningGateway, batch_id: str) -> Batch:
-    async def has_ended() -> Batch | None:
-        batch = await gateway.batch(batch_id)
-        return batch if batch.HasField("end_time") else None
-
-    return await wait_until(has_ended, 20)
 
 
 async def test_list_pages_through_batches_newest_first(redis_url: str) -> None:
     """ListBatches gives every batch once, newest first, over any page size."""
     async with running_gateway(redis_url) as gateway:
         made = [(await gateway.create(*urls(1))).batch_id for _ in range(5)]
-        listed: list[str] = []
+        listed: list[Batch] = []
         token = ""
         while True:
             request = ListBatchesRequest(page_size=2, page_token=token)
             page = await gateway.stub.ListBatches(request, metadata=METADATA)
-            listed += [batch.batch_id for batch in page.batches]
+            listed += page.batches
             token = page.next_page_token
             if not token:
                 break
-    assert sorted(listed) == sorted(made)
-    assert len(listed) == 5
+    assert sorted(batch.batch_id for batch in listed) == sorted(made)
+    times = [batch.create_time.ToNanoseconds() for batch in listed]
+    assert times == sorted(times, reverse=True)
 
 
 async def test_models_seen_are_listed(redis_url: str) -> None:

@@ -49,7 +49,7 @@ from gateway.store.batch_store import LEASE_MS
 from gateway.store.scripts import NAMES
 from servicekit.status import reason_of
 from tests.redis_proxy import Harm, RedisProxy, proxied
-from tests.running_gateway import METADATA, RunningGateway, running_gateway
+from tests.running_gateway import METADATA, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded
 from tests.support import wait_until
 from tests.valkey import Valkey
@@ -266,7 +266,7 @@ async def test_frozen_redis_costs_no_work(valkey: Valkey, monkeypatch: pytest.Mo
         gate.set()
         await wait_until(lambda: not transcriber.tasks)
         proxy.thaw()
-        ended = await wait_until(lambda: has_ended(gateway, batch.batch_id), 20)
+        ended = await wait_until(lambda: gateway.if_ended(batch.batch_id), 20)
     assert [item.state for item in ended.items] == [SUCCEEDED, SUCCEEDED]
     assert [item.attempt_count for item in ended.items] == [1, 1]
     assert set(transcriber.seen.values()) == {1}
@@ -319,13 +319,6 @@ async def test_a_create_that_runs_out_of_time_leaves_all_or_nothing(valkey: Valk
     assert [found.batch_id for found in listed.batches] == [batch.batch_id]
 
 
-async def has_ended(gateway: RunningGateway, batch_id: str) -> Batch | None:
-    with suppress(grpc.aio.AioRpcError):
-        batch = await gateway.batch(batch_id)
-        return batch if batch.HasField("end_time") else None
-    return None
-
-
 async def test_full_memory_refuses_new_batches_and_ends_old_ones(valkey: Valkey) -> None:
     """Without room CreateBatch says so, and what was promised is still finished."""
     async with harmed_world(valkey) as (world, _):
@@ -367,7 +360,7 @@ async def test_gateway_outlives_a_full_redis(valkey: Valkey) -> None:
             await wait_until(lambda: refusals(client, before + 2))
         finally:
             await client.config_set("maxmemory", 0)
-        ended = await wait_until(lambda: has_ended(gateway, batch.batch_id))
+        ended = await wait_until(lambda: gateway.if_ended(batch.batch_id))
         await client.aclose()
     assert reason_of(caught.value) == "STORE_FULL"
     assert ended.items[0].state == SUCCEEDED

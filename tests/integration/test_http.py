@@ -274,7 +274,9 @@ async def test_a_caller_without_key_learns_nothing_of_the_body(
             grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID", "This key is not known here."
         ),
     )
-    problem(await http.post(ROUTE, json={"videos": [{}]}), 401, "TOKEN_INVALID")
+    found = problem(await http.post(ROUTE, json={"videos": [{}]}), 401, "TOKEN_INVALID")
+    assert found["detail"] == "This key is not known here."
+    assert "violations" not in found
 
 
 async def test_a_key_that_cannot_be_sent_is_no_key(
@@ -294,7 +296,8 @@ async def test_an_archive_that_may_not_be_had_is_an_error(
     gateway.will_answer("ListBatchItems", ListBatchItemsResponse(items=items))
     refusal = status.build(grpc.StatusCode.PERMISSION_DENIED, "READ_ONLY", "Not for admins.")
     gateway.will_answer("ExportTranscript", refusal)
-    problem(await http.get("/api/v1/batches/batch_1/export"), 403, "READ_ONLY")
+    found = problem(await http.get("/api/v1/batches/batch_1/export"), 403, "READ_ONLY")
+    assert found["detail"] == "Not for admins."
 
 
 async def test_large_bodies_are_refused(http: httpx2.AsyncClient, gateway: ScriptedGateway) -> None:
@@ -326,14 +329,23 @@ async def test_slow_bodies_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "code"), [("GET", "/nope", 404), ("DELETE", f"{ROUTE}/batch_1", 405)]
+    ("method", "path", "code", "reason"),
+    [
+        ("GET", "/nope", 404, "NOT_FOUND"),
+        ("DELETE", f"{ROUTE}/batch_1", 405, "METHOD_NOT_ALLOWED"),
+    ],
 )
 async def test_unknown_routes_are_problems_too(
-    http: httpx2.AsyncClient, method: str, path: str, code: int
+    http: httpx2.AsyncClient,
+    gateway: ScriptedGateway,
+    method: str,
+    path: str,
+    code: int,
+    reason: str,
 ) -> None:
-    """A route or a method that is not there is answered in the same form."""
-    response = await http.request(method, path)
-    problem(response, code, {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}[code])
+    """A route or a method that is not there is answered in the same form, and asks nothing."""
+    problem(await http.request(method, path), code, reason)
+    assert not gateway.requests
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ async def test_every_end_is_counted_once_over_all_gateways(
             await idle.stub.CancelBatch(cancel, metadata=METADATA)
             await idle.ended(unwanted.batch_id)
 
-            await wait_until(lambda: have_ended([telemetry, other], videos=8))
+            assert await wait_until(lambda: have_ended([telemetry, other], videos=8))
 
 
 async def test_what_is_going_on_is_scraped(redis_url: str, telemetry: Telemetry) -> None:

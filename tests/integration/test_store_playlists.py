@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from batchscribe.v1 import batch_pb2 as pb
 
-from gateway.store import Release
+from gateway.store import Release, keys
 from tests.store_model.batch import CANCELLED, FAILED, PENDING, SKIPPED, SUCCEEDED, Batch
 from tests.store_model.pair import Pair, Shape
 
@@ -162,4 +162,11 @@ async def test_nothing_is_left_of_a_deleted_playlist(pair: Pair) -> None:
     await claim(pair)
     await pair.expand(pair.held[0], VIDEOS)
     await pair.run_to_the_end()
+    assert len(await items(pair)) == 5
     await pair.delete(batch)
+    assert await items(pair) == []
+
+
+async def items(pair: Pair) -> list[bytes]:
+    """Return the keys of all items in Redis."""
+    return list(await pair.redis.keys(keys.key("item", "ann", "*")))

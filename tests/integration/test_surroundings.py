@@ -23,7 +23,6 @@ from gateway.store.batch_store import LEASE_MS
 from servicekit.serve import SERVER_OPTIONS, CannotListen
 from servicekit.status import reason_of
 from tests.faketime import Clock
-from tests.integration.test_faults import has_ended
 from tests.redis_proxy import proxied
 from tests.running_gateway import METADATA, running_gateway
 from tests.scripted_transcriber import Script, ScriptedTranscriber, running, succeeded
@@ -113,7 +112,7 @@ async def test_a_full_disk_loses_nothing_that_was_acknowledged(own_valkey: Valke
         await wait_until(is_refused)
         own_valkey.kill()
         own_valkey.start()
-        ended = await wait_until(lambda: has_ended(gateway, batch.batch_id), 20)
+        ended = await wait_until(lambda: gateway.if_ended(batch.batch_id), 20)
     assert reason_of(caught.value) == "STORE_UNAVAILABLE"
     assert outcomes(ended) == [(SUCCEEDED, 1)]
     assert dict(transcriber.seen) == {"http://x/1": 1}
@@ -163,7 +162,7 @@ async def test_a_slow_redis_delays_and_costs_no_attempt(valkey: Valkey) -> None:
         proxy.slow_down(0.1)
         urls = [f"http://x/{index}" for index in range(6)]
         batch = await gateway.create(*urls, options=BatchOptions(max_concurrent=6))
-        ended = await wait_until(lambda: has_ended(gateway, batch.batch_id), 30)
+        ended = await wait_until(lambda: gateway.if_ended(batch.batch_id), 30)
         proxy.slow_down(0)
     assert outcomes(ended) == [(SUCCEEDED, 1)] * 6
     assert set(transcriber.seen.values()) == {1}
@@ -182,5 +181,5 @@ async def test_a_watcher_that_is_cut_off_is_noticed(
             watch = BatchServiceStub(channel).WatchBatch(request, metadata=METADATA)
             await watch.read()
             relay.fall_silent()
-            await asyncio.wait_for(relay.left.wait(), 10)
+            assert await asyncio.wait_for(relay.left.wait(), 10), "the connection is still open"
             watch.cancel()
