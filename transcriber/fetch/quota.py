@@ -25,8 +25,8 @@ class ScratchQuota:
             return
         self._next_look = time.monotonic() + _PAUSE_SECONDS
         own = _bytes_in(self._directory)
-        others = [_bytes_in(other) for other in self._directory.parent.iterdir()]
-        if sum(others) > self._limit_bytes and own >= max(others):
+        all_jobs = [_bytes_in(job) for job in self._directory.parent.iterdir()]
+        if sum(all_jobs) > self._limit_bytes and own >= max(all_jobs):
             raise VideoFailure("DISK_FULL")
 
 
