@@ -32,6 +32,13 @@ class Connection:
     then: Callable[[], Awaitable[object]] | None = None  # Awaited when the messages are out.
 
 
+def _answering(method: str) -> Any:
+    async def answer(gateway: "ScriptedGateway", request: Message, context: Context) -> Message:
+        return await gateway._next(method, request, context)
+
+    return answer
+
+
 @dataclass
 class ScriptedGateway(BatchServiceServicer):
     """Answers each method from its queue; a Status in a queue is sent as an error."""
@@ -57,35 +64,16 @@ class ScriptedGateway(BatchServiceServicer):
         if plan.failure is not None:
             await status.abort(context, plan.failure)
 
-    async def CreateBatch(self, request: Message, context: Context) -> Any:
-        return await self._next("CreateBatch", request, context)
-
-    async def GetBatch(self, request: Message, context: Context) -> Any:
-        return await self._next("GetBatch", request, context)
-
-    async def ListBatches(self, request: Message, context: Context) -> Any:
-        return await self._next("ListBatches", request, context)
-
-    async def CancelBatch(self, request: Message, context: Context) -> Any:
-        return await self._next("CancelBatch", request, context)
-
-    async def ListBatchItems(self, request: Message, context: Context) -> Any:
-        return await self._next("ListBatchItems", request, context)
-
-    async def RetryBatch(self, request: Message, context: Context) -> Any:
-        return await self._next("RetryBatch", request, context)
-
-    async def DeleteBatch(self, request: Message, context: Context) -> Any:
-        return await self._next("DeleteBatch", request, context)
-
-    async def GetTranscript(self, request: Message, context: Context) -> Any:
-        return await self._next("GetTranscript", request, context)
-
-    async def GetQuota(self, request: Message, context: Context) -> Any:
-        return await self._next("GetQuota", request, context)
-
-    async def ListModels(self, request: Message, context: Context) -> Any:
-        return await self._next("ListModels", request, context)
+    CreateBatch = _answering("CreateBatch")
+    GetBatch = _answering("GetBatch")
+    ListBatches = _answering("ListBatches")
+    CancelBatch = _answering("CancelBatch")
+    ListBatchItems = _answering("ListBatchItems")
+    RetryBatch = _answering("RetryBatch")
+    DeleteBatch = _answering("DeleteBatch")
+    GetTranscript = _answering("GetTranscript")
+    GetQuota = _answering("GetQuota")
+    ListModels = _answering("ListModels")
 
     async def ExportTranscript(self, request: Message, context: Context) -> AsyncIterator[Any]:
         yield await self._next("ExportTranscript", request, context)
