@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 from batchscribe.v1 import batch_pb2, batch_service_pb2, transcript_pb2
+from google.protobuf.json_format import MessageToDict
 from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 
@@ -78,6 +79,30 @@ async def test_addresses_come_from_standard_input(cli: Cli) -> None:
     request = cli.gateway.requests[0]
     assert isinstance(request, batch_service_pb2.CreateBatchRequest)
     assert tuple(video.url for video in request.videos) == URLS
+
+
+@pytest.mark.parametrize(
+    ("clip", "asked"),
+    [
+        ("90-3:00", {"startOffset": "90s", "endOffset": "180s"}),
+        ("1:02:03.5-", {"startOffset": "3723.500s"}),
+        ("-60", {"endOffset": "60s"}),
+    ],
+)
+async def test_a_part_can_be_asked_for(cli: Cli, clip: str, asked: dict[str, str]) -> None:
+    """``--clip`` is for all videos, in seconds or with minutes and hours; an end may be open."""
+    _script_success(cli.gateway)
+    assert (await cli.run("transcribe", *URLS, "--clip", clip)).code == 0
+    request = cli.gateway.requests[0]
+    assert isinstance(request, batch_service_pb2.CreateBatchRequest)
+    assert MessageToDict(request.options.defaults.clip) == asked
+
+
+async def test_a_part_that_is_none_is_not_sent(cli: Cli) -> None:
+    """What is no part is a mistake of the call, with an example of how to write one."""
+    done = await cli.run("transcribe", URLS[0], "--clip", "3min")
+    assert (done.code, cli.gateway.requests) == (2, [])
+    assert "1:30-3:00" in done.errors
 
 
 async def test_a_failed_video_makes_the_exit_code_1(cli: Cli) -> None:

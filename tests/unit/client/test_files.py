@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
-from batchscribe.cli.files import TranscriptFolder, file_stem
+from batchscribe.cli.files import TranscriptFolder, file_stem, part_of
+from batchscribe.v1.batch_pb2 import Clip
+from google.protobuf.duration_pb2 import Duration
 
 URL = "https://example.com/watch?v=1"
 
@@ -45,6 +47,17 @@ def test_an_address_is_found_again_for_its_format_only(tmp_path: Path) -> None:
     assert TranscriptFolder(tmp_path, "txt").find(URL) == path
     assert TranscriptFolder(tmp_path, "srt").find(URL) is None
     assert TranscriptFolder(tmp_path, "txt").find(f"{URL}2") is None
+
+
+def test_a_part_is_not_the_whole(tmp_path: Path) -> None:
+    """The file of a part counts for that part alone."""
+    folder = TranscriptFolder(tmp_path, "txt")
+    minute, rest = Clip(end_offset=Duration(seconds=60)), Clip(start_offset=Duration(seconds=60))
+    path = folder.write(part_of(URL, minute), "Talk", "clip", b"one")
+    assert folder.find(part_of(URL, minute)) == path
+    assert folder.find(part_of(URL, rest)) is None
+    assert folder.find(part_of(URL, None)) is None
+    assert part_of(URL, None) == part_of(URL, Clip()) == URL
 
 
 @pytest.mark.parametrize("index", [b"{", b"\xff"])

@@ -12,9 +12,10 @@ from typing import Annotated, NoReturn
 
 import typer
 from batchscribe.cli import delivery, jobs, session, tables, webhooks
-from batchscribe.cli.files import TranscriptFolder
+from batchscribe.cli.files import TranscriptFolder, part_of
 from batchscribe.cli.options import (
     BatchArgument,
+    ClipOption,
     DataDirOption,
     FolderOption,
     FormatOption,
@@ -115,6 +116,7 @@ def transcribe(
     output: FolderOption = None,
     translate: Annotated[bool, typer.Option("--translate", help="Into English.")] = False,
     words: Annotated[bool, typer.Option("--words", help="A time for every word (json).")] = False,
+    clip: ClipOption = None,
     max_concurrent: Annotated[int, typer.Option(min=0, help="How many at a time.")] = 0,
     playlists: Annotated[
         bool, typer.Option("--playlists", help="Take playlists, channels and feeds apart.")
@@ -128,9 +130,9 @@ def transcribe(
 ) -> None:
     """Transcribe videos and wait for them; without a server one is started for the job."""
     folder = TranscriptFolder(output, file_format) if output else None
-    wanted = _missing(_all_urls(urls, file), folder)
+    wanted = _missing(_all_urls(urls, file), clip, folder)
     task = _TASKS[translate]
-    defaults = batch_pb2.TranscribeOptions(word_timestamps=words, task=task)
+    defaults = batch_pb2.TranscribeOptions(word_timestamps=words, task=task, clip=clip)
     job = jobs.Job(
         videos=[batch_pb2.VideoSpec(url=url, language=language, model=model) for url in wanted],
         options=batch_pb2.BatchOptions(
@@ -313,11 +315,13 @@ def _address_of(text: str) -> str:
     return path.absolute().as_uri() if "://" not in text and path.is_file() else text
 
 
-def _missing(urls: list[str], folder: TranscriptFolder | None) -> list[str]:
+def _missing(
+    urls: list[str], clip: batch_pb2.Clip | None, folder: TranscriptFolder | None
+) -> list[str]:
     """Leave out what ``folder`` holds already, and say so."""
     missing = []
     for url in urls:
-        if folder and (path := folder.find(url)):
+        if folder and (path := folder.find(part_of(url, clip))):
             session.say(on_stderr, f"already there  {path}")
         else:
             missing.append(url)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batchscribe.cli.files import TranscriptFolder
+from batchscribe.cli.files import TranscriptFolder, part_of
 from batchscribe.cli.wording import name_of
 from batchscribe.client import Client
 from batchscribe.v1 import batch_pb2, transcript_pb2
@@ -43,7 +43,8 @@ async def write_file(
         client.export(item.transcription_id, folder.file_format),
     )
     source = transcript.source
-    return folder.write(item.url, source.title, source.source_id, data), transcript
+    address = part_of(item.url, transcript.provenance.options.clip)
+    return folder.write(address, source.title, source.source_id, data), transcript
 
 
 @dataclass

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchscribe.cli.wording import printable
+from batchscribe.v1 import batch_pb2
 
 _INDEX_NAME = ".batchscribe.json"
 _UNSAFE = re.compile(r'[/\\:*?"<>|]+')
@@ -56,6 +57,14 @@ class TranscriptFolder:
         draft = self.path / f"{_INDEX_NAME}.new"
         draft.write_text(json.dumps(index, indent=1, ensure_ascii=False))
         draft.replace(self.path / _INDEX_NAME)
+
+
+def part_of(url: str, clip: batch_pb2.Clip | None) -> str:
+    """Return the address of a part of what is at ``url``, by which its file is found again."""
+    if not clip or not clip.ByteSize():
+        return url
+    end = clip.end_offset.ToJsonString() if clip.HasField("end_offset") else ""
+    return f"{url}#t={clip.start_offset.ToJsonString()},{end}"
 
 
 def file_stem(title: str, source_id: str) -> str:

@@ -1,10 +1,13 @@
 """Options that several commands share."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from batchscribe.client import discovery
+from batchscribe.v1 import batch_pb2
+from google.protobuf.duration_pb2 import Duration
 
 ServerOption = Annotated[
     str | None,
@@ -33,6 +36,38 @@ KeyOption = Annotated[
         parser=_content,
         metavar="FILE",
         help=f"File with its key; default {discovery.API_KEY_VARIABLE}.",
+    ),
+]
+_TIME = r"(?:(?:\d+:)?\d+:)?\d+(?:\.\d+)?"
+_CLIP = re.compile(rf"({_TIME})?-({_TIME})?")
+
+
+def _clip(text: str) -> batch_pb2.Clip:
+    found = _CLIP.fullmatch(text)
+    if not found:
+        raise typer.BadParameter(f"{text} is no part such as 90-180, 1:30-3:00, 1:02:03- or -60.")
+    start, end = found.groups()
+    return batch_pb2.Clip(
+        start_offset=_duration(start) if start else None, end_offset=_duration(end) if end else None
+    )
+
+
+def _duration(text: str) -> Duration:
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = seconds * 60 + float(part)
+    duration = Duration()
+    duration.FromMilliseconds(round(seconds * 1000))
+    return duration
+
+
+ClipOption = Annotated[
+    batch_pb2.Clip | None,
+    typer.Option(
+        "--clip",
+        parser=_clip,
+        metavar="START-END",
+        help="Only this part of each video, in seconds or as 1:02:03; without END to the end.",
     ),
 ]
 BatchArgument = Annotated[str, typer.Argument(metavar="BATCH_ID")]
