@@ -68,7 +68,8 @@ def _tables() -> str:
 
 def prelude() -> str:
     """Return what every script begins with; each part uses those before it."""
-    return "\n".join((_FOLDER / "prelude" / f"{part}.lua").read_text() for part in PRELUDE)
+    parts = ((_FOLDER / "prelude" / f"{part}.lua").read_text() for part in PRELUDE)
+    return "\n".join((_tables(), *parts))
 
 
 def source(name: str) -> str:
@@ -76,7 +77,7 @@ def source(name: str) -> str:
     body = (_FOLDER / f"{name}.lua").read_text()
     # A line of flags counts only at the very top, before the prelude.
     flags, rest = body.split("\n", 1) if body.startswith("#!") else ("", body)
-    return f"{flags}\n{_tables()}{prelude()}\n{rest}".lstrip("\n")
+    return f"{flags}\n{prelude()}\n{rest}".lstrip("\n")
 
 
 class Scripts:
