@@ -68,6 +68,29 @@ async def at_once(_: "ScriptedTranscriber", __: TranscribeRequest) -> Transcribe
     return succeeded()
 
 
+async def for_ever(_: "ScriptedTranscriber", __: TranscribeRequest) -> TranscribeResponse:
+    """The script of a transcriber that comes to no end."""
+    await asyncio.Event().wait()
+    return succeeded()
+
+
+async def reusable(_: "ScriptedTranscriber", __: TranscribeRequest) -> TranscribeResponse:
+    """The script of a transcriber whose weights are known, so that results may be used again."""
+    answer = succeeded()
+    answer.transcript.provenance.model_sha256 = "0" * 64
+    return answer
+
+
+def waiting(gate: asyncio.Event) -> Script:
+    """Return the script of a transcriber that ends nothing before ``gate`` is set."""
+
+    async def wait(_: "ScriptedTranscriber", __: TranscribeRequest) -> TranscribeResponse:
+        await gate.wait()
+        return succeeded()
+
+    return wait
+
+
 class ScriptedTranscriber(TranscriberServiceServicer):
     """Runs ``script`` for every Transcribe call and reports what tasks are open.
 

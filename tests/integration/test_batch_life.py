@@ -1,7 +1,5 @@
 """What can be done with a batch besides running it: items, rounds, deletion, attempts."""
 
-import asyncio
-
 import grpc
 import pytest
 from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
@@ -22,18 +20,13 @@ from google.protobuf.duration_pb2 import Duration
 
 from servicekit.status import reason_of
 from tests.running_gateway import METADATA, RunningGateway, running_gateway
-from tests.scripted_transcriber import ScriptedTranscriber, failed, running, succeeded
+from tests.scripted_transcriber import ScriptedTranscriber, failed, for_ever, running, succeeded
 from tests.support import wait_until
 
 
 async def odd_ones_fail(_: ScriptedTranscriber, request: TranscribeRequest) -> TranscribeResponse:
     is_odd = int(request.url[-1]) % 2 == 1
     return failed() if is_odd else succeeded()
-
-
-async def for_ever(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-    await asyncio.Event().wait()
-    return succeeded()
 
 
 def urls(count: int) -> list[str]:

@@ -6,7 +6,6 @@ from typing import Any
 import grpc
 import pytest
 import redis.asyncio
-from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
 from batchscribe.v1.batch_pb2 import BatchOptions, BatchState
 from batchscribe.v1.batch_service_pb2 import WatchBatchRequest
 
@@ -15,7 +14,7 @@ from gateway.store.connection import CONNECTIONS
 from gateway.store.pipeline import Pipeline
 from servicekit.status import reason_of
 from tests.running_gateway import METADATA, running_gateway
-from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded
+from tests.scripted_transcriber import ScriptedTranscriber, running, waiting
 from tests.support import wait_until
 
 USER = "local"
@@ -39,14 +38,9 @@ async def test_a_storm_of_cancels_crosses_no_replies(redis_url: str) -> None:
 async def test_watchers_cost_no_connection_to_redis(redis_url: str) -> None:
     """However many watch, and whether they read or not, Redis sees the gateway's few sockets."""
     gate = asyncio.Event()
-
-    async def wait(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-        await gate.wait()
-        return succeeded()
-
     client: Any = redis.asyncio.Redis.from_url(redis_url)
     async with (
-        running(ScriptedTranscriber(wait)) as transcriber,
+        running(ScriptedTranscriber(waiting(gate))) as transcriber,
         running_gateway(redis_url, [transcriber.address]) as gateway,
     ):
         batch = await gateway.create("http://x/1", "http://x/2")
@@ -91,18 +85,13 @@ async def test_a_spoilt_item_holds_nobody_up(
     monkeypatch.setattr("gateway.dispatch.RENEW_SECONDS", 0.1)
     monkeypatch.setattr("gateway.dispatch.REAP_SECONDS", 0.1)
     gate = asyncio.Event()
-
-    async def wait(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-        await gate.wait()
-        return succeeded()
-
     client: Any = redis.asyncio.Redis.from_url(redis_url)
 
     async def is_forgotten() -> bool:
         return bool(await client.zcard(keys.key("leases")) == 2)
 
     async with (
-        running(ScriptedTranscriber(wait)) as transcriber,
+        running(ScriptedTranscriber(waiting(gate))) as transcriber,
         running_gateway(redis_url, [transcriber.address]) as gateway,
     ):
         spoilt, sound = [await gateway.create(f"http://x/{n}") for n in range(2)]

@@ -22,7 +22,14 @@ from batchscribe.v1.batch_service_pb2 import (
 from gateway.dispatch import POLL_SECONDS
 from tests.redis_proxy import proxied
 from tests.running_gateway import METADATA, running_gateway
-from tests.scripted_transcriber import ScriptedTranscriber, failed, running, succeeded
+from tests.scripted_transcriber import (
+    ScriptedTranscriber,
+    failed,
+    for_ever,
+    running,
+    succeeded,
+    waiting,
+)
 from tests.support import wait_until
 from tests.valkey import Valkey
 
@@ -151,11 +158,6 @@ async def test_attempts_run_out(redis_url: str) -> None:
 
 async def test_cancel_stops_running_and_waiting_items(redis_url: str) -> None:
     """CancelBatch reaches the transcriber at once, and the whole batch ends CANCELLED."""
-
-    async def for_ever(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-        await asyncio.Event().wait()
-        return succeeded()
-
     async with (
         running(ScriptedTranscriber(for_ever)) as transcriber,
         running_gateway(redis_url, [transcriber.address]) as gateway,
@@ -185,11 +187,6 @@ async def test_batch_waits_for_a_transcriber(redis_url: str) -> None:
 
 async def test_vanished_transcriber_costs_no_attempt(redis_url: str) -> None:
     """When a transcriber goes away its items run elsewhere, with no attempt used."""
-
-    async def for_ever(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-        await asyncio.Event().wait()
-        return succeeded()
-
     bad = ScriptedTranscriber(for_ever)
     async with running(ScriptedTranscriber()) as good, AsyncExitStack() as stack:
         await stack.enter_async_context(running(bad))
@@ -221,12 +218,8 @@ async def test_redis_away_and_back(valkey: Valkey, redis_url: str) -> None:
     """Work goes on while Redis is away, and the result is stored when it is back."""
     may_end = asyncio.Event()
 
-    async def wait(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-        await may_end.wait()
-        return succeeded()
-
     async with (
-        running(ScriptedTranscriber(wait)) as transcriber,
+        running(ScriptedTranscriber(waiting(may_end))) as transcriber,
         running_gateway(redis_url, [transcriber.address]) as gateway,
     ):
         batch = await gateway.create(*urls(1))

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import pytest
 import redis.asyncio
-from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
+from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest
 from batchscribe.v1.batch_pb2 import (
     ATTEMPT_RESULT_SUCCEEDED,
     Batch,
@@ -50,7 +50,7 @@ from gateway.store.scripts import NAMES
 from servicekit.status import reason_of
 from tests.redis_proxy import Harm, RedisProxy, proxied
 from tests.running_gateway import METADATA, running_gateway
-from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded
+from tests.scripted_transcriber import ScriptedTranscriber, running, waiting
 from tests.support import wait_until
 from tests.valkey import Valkey
 
@@ -249,15 +249,10 @@ async def test_frozen_redis_costs_no_work(valkey: Valkey, monkeypatch: pytest.Mo
     """While Redis hangs calls run on; when it is back each result is stored, of one attempt."""
     monkeypatch.setattr("gateway.store.connection.REPLY_SECONDS", 0.3)
     gate = asyncio.Event()
-
-    async def wait(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-        await gate.wait()
-        return succeeded()
-
     valkey.flush()
     async with (
         proxied(valkey.path) as proxy,
-        running(ScriptedTranscriber(wait)) as transcriber,
+        running(ScriptedTranscriber(waiting(gate))) as transcriber,
         running_gateway(proxy.url, [transcriber.address]) as gateway,
     ):
         batch = await gateway.create("http://x/1", "http://x/2")

@@ -5,8 +5,6 @@ import asyncio
 from batchscribe.transcriber.v1.transcriber_service_pb2 import (
     ResolveSourceRequest,
     ResolveSourceResponse,
-    TranscribeRequest,
-    TranscribeResponse,
 )
 from batchscribe.v1.batch_pb2 import Batch, BatchOptions, BatchState, ItemError, ItemState
 from batchscribe.v1.batch_service_pb2 import (
@@ -21,8 +19,8 @@ from tests.scripted_transcriber import (
     ScriptedTranscriber,
     one_video,
     playlist,
+    reusable,
     running,
-    succeeded,
 )
 from tests.support import wait_until
 
@@ -120,17 +118,11 @@ async def test_pages_and_the_rest_document_follow_the_order_of_the_batch(redis_u
     assert [result.youtube_url for result in plan.results] == [url for _, _, url in GROWN]
 
 
-async def hears(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-    answer = succeeded()
-    answer.transcript.provenance.model_sha256 = "0" * 64
-    return answer
-
-
 async def test_known_videos_of_a_playlist_are_not_transcribed_again(redis_url: str) -> None:
     """With reuse_results a playlist costs only what is new in it."""
     options = BatchOptions(expand_playlists=True, reuse_results=True)
     async with (
-        running(ScriptedTranscriber(hears, resolve=lists)) as transcriber,
+        running(ScriptedTranscriber(reusable, resolve=lists)) as transcriber,
         running_gateway(redis_url, [transcriber.address]) as gateway,
     ):
         await gateway.ended((await gateway.create("http://media.test/a")).batch_id)

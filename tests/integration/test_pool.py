@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 import redis.asyncio
 from batchscribe.transcriber.v1.transcriber_service_pb2 import (
-    TranscribeRequest,
-    TranscribeResponse,
     WatchStatusResponse,
 )
 from batchscribe.v1.batch_pb2 import BatchOptions, ItemState
@@ -16,7 +14,7 @@ from batchscribe.v1.batch_pb2 import BatchOptions, ItemState
 from gateway.pool import Transcriber, TranscriberPool
 from servicekit import tasks
 from tests.running_gateway import running_gateway
-from tests.scripted_transcriber import Script, ScriptedTranscriber, running, succeeded
+from tests.scripted_transcriber import ScriptedTranscriber, running, waiting
 from tests.support import free_port, wait_until
 from tests.tcp_relay import relayed
 
@@ -57,14 +55,6 @@ async def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
 @pytest.fixture
 def asks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.pool.RESOLVE_SECONDS", 0.05)
-
-
-def waiting(gate: asyncio.Event) -> Script:
-    async def wait(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-        await gate.wait()
-        return succeeded()
-
-    return wait
 
 
 def urls(count: int) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
+from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest
 from batchscribe.v1 import batch_pb2 as pb
 from batchscribe.v1 import batch_service_pb2 as rpc
 from batchscribe.v1.transcript_pb2 import Transcript
@@ -14,7 +14,7 @@ from batchscribe.v1.transcript_pb2 import Transcript
 from gateway import ids
 from gateway.store import BatchStore, NewBatch, connect, keys
 from tests.running_gateway import METADATA, RunningGateway, running_gateway
-from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded
+from tests.scripted_transcriber import ScriptedTranscriber, reusable, running
 
 WATCH, SHORT = "https://www.youtube.com/watch?v=BaW_jenozKc", "https://youtu.be/BaW_jenozKc"
 OTHER = "https://media.test/other.mp4"
@@ -22,18 +22,12 @@ REUSE = pb.BatchOptions(reuse_results=True)
 ONE_VIDEO = {"unlimited": {"monthly_videos": 1}}
 
 
-async def hears(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-    answer = succeeded()
-    answer.transcript.provenance.model_sha256 = "0" * 64
-    return answer
-
-
 @asynccontextmanager
 async def deployment(
     redis_url: str, **settings: Any
 ) -> AsyncIterator[tuple[RunningGateway, ScriptedTranscriber]]:
     async with AsyncExitStack() as stack:
-        transcriber = await stack.enter_async_context(running(ScriptedTranscriber(hears)))
+        transcriber = await stack.enter_async_context(running(ScriptedTranscriber(reusable)))
         gateway = await stack.enter_async_context(
             running_gateway(redis_url, [transcriber.address], **settings)
         )

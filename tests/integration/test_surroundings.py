@@ -11,7 +11,6 @@ from typing import Any
 import grpc
 import pytest
 import redis.asyncio
-from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
 from batchscribe.v1.batch_pb2 import Batch, BatchOptions, ItemState
 from batchscribe.v1.batch_service_pb2 import WatchBatchRequest
 from batchscribe.v1.batch_service_pb2_grpc import BatchServiceStub
@@ -25,7 +24,7 @@ from servicekit.status import reason_of
 from tests.faketime import Clock
 from tests.redis_proxy import proxied
 from tests.running_gateway import METADATA, running_gateway
-from tests.scripted_transcriber import Script, ScriptedTranscriber, running, succeeded
+from tests.scripted_transcriber import ScriptedTranscriber, running, waiting
 from tests.support import wait_until
 from tests.tcp_relay import relayed
 from tests.valkey import Valkey
@@ -35,14 +34,6 @@ SERVING = HealthCheckResponse.SERVING
 HOUR_SECONDS = 3600
 LEASES, REAPED = keys.key("leases"), keys.key("reaped")
 KEEPALIVE = ("grpc.keepalive_time_ms", "grpc.keepalive_timeout_ms", "grpc.http2.ping_timeout_ms")
-
-
-def waiting(gate: asyncio.Event) -> Script:
-    async def wait(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-        await gate.wait()
-        return succeeded()
-
-    return wait
 
 
 def outcomes(batch: Batch) -> list[tuple[ItemState.ValueType, int]]:

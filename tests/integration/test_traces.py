@@ -12,7 +12,6 @@ import httpx2
 import pytest
 import structlog
 from batchscribe.client import Client
-from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
 from batchscribe.v1.batch_pb2 import BatchOptions, VideoSpec
 from batchscribe.v1.batch_service_pb2 import CreateBatchRequest
 from batchscribe.v1.batch_service_pb2_grpc import BatchServiceStub
@@ -24,7 +23,7 @@ from servicekit.recording import recording
 from servicekit.telemetry import Telemetry, metadata
 from tests.collector import Collector, collecting
 from tests.running_gateway import KEY, METADATA, RunningGateway, running_gateway
-from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded
+from tests.scripted_transcriber import ScriptedTranscriber, running, waiting
 from tests.support import wait_until
 from tests.webhook_receiver import receiving
 
@@ -88,13 +87,8 @@ async def test_a_trace_goes_on_when_a_gateway_dies(
 ) -> None:
     """One trace leads from the client over two gateways, the first of them killed, to the end."""
     gate = asyncio.Event()
-
-    async def wait(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-        await gate.wait()
-        return succeeded()
-
     async with (
-        running(ScriptedTranscriber(wait), telemetry=telemetry) as transcriber,
+        running(ScriptedTranscriber(waiting(gate)), telemetry=telemetry) as transcriber,
         gateway_process(redis_url, transcriber, collector) as (service, first),
     ):
         batch_id = await create(first)
@@ -160,6 +154,36 @@ async def test_a_callers_span_is_the_root(
     roots = collector.spans("from the SDK") + collector.spans("over REST")
     for root, created in zip(roots, collector.spans("/CreateBatch"), strict=True):
         assert is_child(created, root)
+
+
+async def test_what_is_not_sampled_is_nobodys_trace(
+    redis_url: str, collector: Collector, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a batch that its gateway does not record, a transcriber that records all has no span."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off")
+    with recording("gateway", "") as unsampled:
+        async with (
+            running(ScriptedTranscriber(), telemetry=telemetry) as transcriber,
+            running_gateway(redis_url, [transcriber.address], unsampled) as gateway,
+        ):
+            await gateway.ended((await gateway.create("http://x/1")).batch_id)
+            await gateway.ended(await create(gateway))
+            await wait_until(lambda: collector.spans("settle") and collector.spans("/Transcribe"))
+    assert {span.trace_id.hex() for span in collector.received} == {TRACE}
+
+
+async def test_by_default_a_few_traces_are_recorded(
+    collector: Collector, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of traces that begin here some are recorded, of those that a caller records every one."""
+    monkeypatch.delenv("OTEL_TRACES_SAMPLER")
+    with recording("test", "") as by_default:
+        for _ in range(1000):
+            for name, under in (("new", ""), ("known", f"00-{TRACE}-{CLIENT}-01")):
+                with by_default.span(name, under=under):
+                    pass
+    assert len(collector.spans("known")) == 1000
+    assert 10 < len(collector.spans("new")) < 120
 
 
 async def test_a_log_line_names_its_span(
