@@ -49,7 +49,7 @@ class Observer:
             "batchscribe.attempts": lease.attempts,
             "batchscribe.transcriber": work.transcriber.address,
         }
-        return self._telemetry.span("attempt", attributes, under=lease.trace)
+        return self._telemetry.span("attempt", attributes, under=lease.trace or None)
 
     async def call(self, method: str, answer: Awaitable[R]) -> R:
         """Await the answer to a call of a transcriber, in a span that its server goes on with."""
@@ -80,7 +80,7 @@ class Observer:
             "batchscribe.tries": message.tries,
         }
         return self._telemetry.span(
-            "webhook", attributes, under=message.trace, kind=SpanKind.PRODUCER
+            "webhook", attributes, under=message.trace or None, kind=SpanKind.PRODUCER
         )
 
     def webhook_answered(self, result: SendResult) -> None:

@@ -156,7 +156,7 @@ class Server:
     def _bind(self, own_socket: Path) -> tuple[grpc.aio.Server, str]:
         server = grpc.aio.server(
             interceptors=[
-                *self._telemetry.interceptors("/batchscribe."),
+                *self._telemetry.interceptors("/batchscribe.", begins_traces=True),
                 TranslateErrors(),
                 Authenticate(self._keys, self._streams, self._oversight, frozenset(SERVICES)),
             ],

@@ -14,6 +14,8 @@ from servicekit.serve import CannotListen
 from servicekit.telemetry import SILENT, Telemetry
 
 SCOPE = "batchscribe"
+# Of traces that begin here: a video that is traced costs a gateway a fifth more.
+_TRACED_SHARE = 0.05
 
 
 @contextmanager
@@ -47,8 +49,12 @@ def _tracer(stack: ExitStack) -> Tracer:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
-    provider = TracerProvider(shutdown_on_exit=False)
+    # Without a word from the operator OpenTelemetry's own default is to record everything.
+    is_chosen = "OTEL_TRACES_SAMPLER" in os.environ
+    sampler = None if is_chosen else ParentBasedTraceIdRatio(_TRACED_SHARE)
+    provider = TracerProvider(sampler, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     stack.callback(provider.shutdown)
     return provider.get_tracer(SCOPE)

@@ -19,7 +19,6 @@ from opentelemetry.trace import (
     StatusCode,
     Tracer,
     get_current_span,
-    use_span,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -52,30 +51,39 @@ class Telemetry:
         under: str | None = None,
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> AbstractContextManager[Span]:
-        """Open a span below the current one, or below the traceparent ``under``."""
-        if isinstance(self.tracer, NoOpTracer):
+        """Open a span below the current one, or below the traceparent ``under``; empty, it begins
+        a trace. What is below nothing that is recorded is not recorded and costs next to nothing.
+        """
+        is_off = isinstance(self.tracer, NoOpTracer)
+        if is_off or (under is None and not is_traced()):
             return nullcontext(INVALID_SPAN)
         parent = None if under is None else _PROPAGATOR.extract({TRACEPARENT: under})
-        above = get_current_span(parent)
-        if above.get_span_context().is_valid and not above.get_span_context().trace_flags.sampled:
-            # What is below a trace that is not recorded costs next to nothing.
-            return nullcontext(above) if under is None else use_span(above)
         # Texts of exceptions stay here: they may name what is nobody's business.
         return self.tracer.start_as_current_span(
             name, parent, kind, attributes, record_exception=False
         )
 
-    def interceptors(self, services: str) -> list[grpc.aio.ServerInterceptor]:
+    def interceptors(
+        self, services: str, *, begins_traces: bool
+    ) -> list[grpc.aio.ServerInterceptor]:
         """Return what records the calls of methods that begin with ``services``."""
-        return [] if self is SILENT else [_RecordCalls(self, services)]
+        return [] if self is SILENT else [_RecordCalls(self, services, begins_traces)]
 
 
 # Records nothing.
 SILENT = Telemetry(NoOpTracer(), NoOpMeter("batchscribe"))
 
 
+def is_traced() -> bool:
+    """Tell whether what is done now belongs to a trace that is recorded."""
+    # A span may have ended while its work goes on, as when a gateway dies.
+    return get_current_span().get_span_context().trace_flags.sampled
+
+
 def traceparent() -> str:
-    """Return the current span, for those who go on with its trace; empty if there is none."""
+    """Return the current span, for those who go on with its trace; empty if none is recorded."""
+    if not is_traced():
+        return ""
     carrier: dict[str, str] = {}
     _PROPAGATOR.inject(carrier)
     return carrier.get(TRACEPARENT, "")
@@ -90,9 +98,10 @@ def metadata() -> tuple[tuple[str, str], ...]:
 class _RecordCalls(grpc.aio.ServerInterceptor):
     """The duration of every call, and a span for each that is not a stream."""
 
-    def __init__(self, telemetry: Telemetry, services: str) -> None:
+    def __init__(self, telemetry: Telemetry, services: str, begins_traces: bool) -> None:
         self._span = telemetry.span
         self._services = services
+        self._orphan = "" if begins_traces else None
         self._duration = telemetry.meter.create_histogram(
             "rpc.server.call.duration",
             "s",
@@ -105,7 +114,8 @@ class _RecordCalls(grpc.aio.ServerInterceptor):
         if handler is None or not method.startswith(self._services):
             return handler
         name, codecs = method[1:], (handler.request_deserializer, handler.response_serializer)
-        parent = dict(handler_call_details.invocation_metadata).get(TRACEPARENT, "")
+        sent = dict(handler_call_details.invocation_metadata)
+        parent = sent.get(TRACEPARENT, self._orphan)
 
         async def call(request: Any, context: Any) -> Any:
             with (

@@ -18,8 +18,9 @@ class Collector(ThreadingHTTPServer):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes a service send its traces here, soon after they were recorded."""
+        """What makes a service send all its traces here, soon after they were recorded."""
         return {
+            "OTEL_TRACES_SAMPLER": "parentbased_always_on",
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://127.0.0.1:{self.server_port}/v1/traces",
             "OTEL_BSP_SCHEDULE_DELAY": "50",
         }

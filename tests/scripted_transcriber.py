@@ -211,7 +211,8 @@ async def running(
 ) -> AsyncIterator[ScriptedTranscriber]:
     """Serve the transcriber while the context is open; its address is set by then."""
     server = grpc.aio.server(
-        options=list(SERVER_OPTIONS), interceptors=telemetry.interceptors("/batchscribe.")
+        options=list(SERVER_OPTIONS),
+        interceptors=telemetry.interceptors("/batchscribe.", begins_traces=False),
     )
     add_TranscriberServiceServicer_to_server(transcriber, server)
     port = (

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from batchscribe.transcriber.v1 import child_pb2
 from opentelemetry.trace import Span
 
-from servicekit.telemetry import CALL_SECONDS, Telemetry
+from servicekit.telemetry import CALL_SECONDS, Telemetry, is_traced
 
 FILLS = tuple(tenth / 10 for tenth in range(1, 11))
 
@@ -39,10 +39,9 @@ class Observer:
         decode_ns = fetched.timings.decode.ToNanoseconds()
         self._fetch_seconds.record((fetch_ns + decode_ns) / 1e9)
         # The child does it and has no telemetry of its own: its end is now.
-        decoding = self._telemetry.tracer.start_span(
-            "decode", start_time=time.time_ns() - decode_ns
-        )
-        decoding.end()
+        if is_traced():
+            begun_ns = time.time_ns() - decode_ns
+            self._telemetry.tracer.start_span("decode", start_time=begun_ns).end()
 
     def transcribed(self, transcribed: child_pb2.Transcribed, span: Span) -> None:
         """Note what decoding the speech took; ``span`` is that of the stage."""

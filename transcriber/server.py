@@ -148,7 +148,8 @@ async def _listen(
     settings: Settings, transcriber: Transcriber, health: serve.Health, telemetry: Telemetry
 ) -> grpc.aio.Server:
     server = grpc.aio.server(
-        options=serve.SERVER_OPTIONS, interceptors=telemetry.interceptors("/batchscribe.")
+        options=serve.SERVER_OPTIONS,
+        interceptors=telemetry.interceptors("/batchscribe.", begins_traces=False),
     )
     contract_grpc.add_TranscriberServiceServicer_to_server(transcriber.servicer, server)
     health.add_to(server)

@@ -139,9 +139,9 @@ async def test_a_callers_span_is_the_root(
         Client(gateway.address, KEY) as client,
         httpx2.AsyncClient() as http,
     ):
-        with telemetry.span("from the SDK"):
+        with telemetry.span("from the SDK", under=""):
             await client.create_batch(["http://x/1"])
-        with telemetry.span("over REST"):
+        with telemetry.span("over REST", under=""):
             answer = await http.post(
                 f"http://{gateway.http}/api/v1/transcribe/batch",
                 json={"videos": [{"youtube_url": "http://x/1"}]},
@@ -192,7 +192,7 @@ async def test_a_log_line_names_its_span(
     """What is logged within a span carries its ids and those of its trace; else there are none."""
     logs.set_up(as_json=True)
     try:
-        with telemetry.span("work") as span:
+        with telemetry.span("work", under="") as span:
             structlog.get_logger().warning("inside")
         structlog.get_logger().warning("outside")
     finally:
@@ -207,4 +207,4 @@ async def test_nothing_is_recorded_where_nobody_listens(monkeypatch: pytest.Monk
     """Without a collector and an address for metrics no call is wrapped."""
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     with recording("test", "") as telemetry:
-        assert telemetry.interceptors("/") == []
+        assert telemetry.interceptors("/", begins_traces=True) == []
