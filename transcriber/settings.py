@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import re
 import socket
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import NoDecode, SettingsConfigDict
+from python_socks import parse_proxy_url
 
 from servicekit.egress import WEB_PORTS, Exemption, exemption
 from servicekit.settings import Address, LogLevel, MaybeAddress, ServiceSettings
@@ -157,8 +157,14 @@ class Settings(ServiceSettings):
     @field_validator("proxy")
     @classmethod
     def _check_proxy(cls, value: SecretStr) -> SecretStr:
-        if not re.fullmatch(r"((http|socks[45])://[^/]+/?)?", value.get_secret_value()):
-            raise ValueError("a proxy looks like http://host:port, socks4://... or socks5://...")
+        try:
+            if value.get_secret_value():
+                parse_proxy_url(value.get_secret_value())
+        except ValueError:
+            raise ValueError(
+                "a proxy looks like http://host:port, socks4://... or socks5://..., "
+                "with %23 and the like for special signs of a password"
+            ) from None
         return value
 
     @model_validator(mode="after")

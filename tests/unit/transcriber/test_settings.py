@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from servicekit.settings import problems
 from transcriber.settings import Settings
 
 
@@ -31,3 +32,15 @@ def test_who_fetches_has_no_privileges(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TRANSCRIBER_FETCH_USER", user)
         with pytest.raises(ValidationError, match="fetch_user"):
             Settings()
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["socks5://me:secret#1@proxy:1080", "http://me:secret@proxy", "socks5://me:secret@[::1:9"],
+)
+def test_a_proxy_that_is_none_is_not_repeated(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """An address that cannot be one is refused at the start, without its password."""
+    monkeypatch.setenv("TRANSCRIBER_PROXY", proxy)
+    with pytest.raises(ValidationError, match="a proxy looks like") as caught:
+        Settings()
+    assert "secret" not in problems(Settings, caught.value)
