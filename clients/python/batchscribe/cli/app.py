@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from batchscribe.cli import delivery, jobs, session, tables, webhooks
-from batchscribe.cli.files import TranscriptFolder, part_of
+from batchscribe.cli import addresses, delivery, jobs, session, tables, webhooks
+from batchscribe.cli.files import TranscriptFolder
 from batchscribe.cli.options import (
     BatchArgument,
     ClipOption,
@@ -130,7 +130,9 @@ def transcribe(
 ) -> None:
     """Transcribe videos and wait for them; without a server one is started for the job."""
     folder = TranscriptFolder(output, file_format) if output else None
-    wanted = _missing(_all_urls(urls, file), clip, folder)
+    wanted = addresses.all_given(urls or (), file or ())
+    if folder:
+        wanted = addresses.missing(wanted, clip, folder, partial(session.say, on_stderr))
     task = _TASKS[translate]
     defaults = batch_pb2.TranscribeOptions(word_timestamps=words, task=task, clip=clip)
     job = jobs.Job(
@@ -288,7 +290,7 @@ def run_app() -> None:
     except StackError as error:
         _fail(str(error), code=1)
     except OSError as error:
-        _fail(f"{error.filename or 'The system'}: {error.strerror}.", code=1)
+        _fail(f"{error.filename or 'The system'}: {error.strerror or error}.", code=1)
     except session.Misuse as error:
         _fail(str(error), code=2)
 
@@ -296,33 +298,3 @@ def run_app() -> None:
 def _fail(message: str, code: int) -> NoReturn:
     session.say(on_stderr, message)
     sys.exit(code)
-
-
-def _all_urls(urls: list[str] | None, file: typer.FileText | None) -> list[str]:
-    try:
-        lines = [line.strip() for line in file or ()]
-    except UnicodeDecodeError as error:
-        raise session.Misuse("What -f names is no text: put an address on each line.") from error
-    given = [*(urls or []), *(line for line in lines if line and not line.startswith("#"))]
-    if not given:
-        raise session.Misuse("Give at least one address, or a file of them with -f.")
-    return [_address_of(one) for one in given]
-
-
-def _address_of(text: str) -> str:
-    """Return the address of a file that is there, and anything else as it is."""
-    path = Path(text)
-    return path.absolute().as_uri() if "://" not in text and path.is_file() else text
-
-
-def _missing(
-    urls: list[str], clip: batch_pb2.Clip | None, folder: TranscriptFolder | None
-) -> list[str]:
-    """Leave out what ``folder`` holds already, and say so."""
-    missing = []
-    for url in urls:
-        if folder and (path := folder.find(part_of(url, clip))):
-            session.say(on_stderr, f"already there  {path}")
-        else:
-            missing.append(url)
-    return missing
