@@ -11,6 +11,7 @@ from batchscribe.v1.batch_service_pb2 import (
     GetTranscriptRequest,
     ListBatchesRequest,
     ListBatchesResponse,
+    ListBatchItemsRequest,
     WatchBatchRequest,
 )
 from google.rpc import error_details_pb2
@@ -145,6 +146,8 @@ async def test_unknown_ids_and_bad_pages(redis_url: str) -> None:
             ),
             (stub.ListBatches, ListBatchesRequest(page_size=-1), "INVALID_REQUEST"),
             (stub.ListBatches, ListBatchesRequest(page_token="?"), "INVALID_REQUEST"),
+            (stub.ListBatchItems, ListBatchItemsRequest(page_token="?"), "INVALID_REQUEST"),
+            (stub.ListBatchItems, ListBatchItemsRequest(page_size=-1), "INVALID_REQUEST"),
         ]
         for call, request, reason in expected:
             with pytest.raises(grpc.aio.AioRpcError) as caught:

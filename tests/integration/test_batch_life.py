@@ -85,7 +85,7 @@ async def test_retry_runs_the_failed_items_only(redis_url: str) -> None:
     assert reason_of(caught.value) == "NO_RETRYABLE_ITEMS"
 
 
-async def test_deleting_ends_watches_and_leaves_nothing(redis_url: str) -> None:
+async def test_a_batch_is_deleted_once_it_has_ended(redis_url: str) -> None:
     """DeleteBatch refuses while the batch runs; afterwards the batch never existed."""
     async with (
         running(ScriptedTranscriber(for_ever)) as transcriber,

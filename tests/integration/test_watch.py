@@ -16,7 +16,11 @@ from batchscribe.transcriber.v1.transcriber_service_pb2 import (
 from batchscribe.v1.batch_pb2 import BatchOptions, BatchState
 from batchscribe.v1.batch_service_pb2 import WatchBatchRequest, WatchBatchResponse
 
-from gateway.store import keys
+from gateway.errors import NotFound
+from gateway.live import LiveProgress
+from gateway.progress import ProgressMeter
+from gateway.store import BatchStore, WakeStream, connect, keys
+from gateway.watch import Watches, WatchTimes
 from servicekit.status import reason_of
 from tests.running_gateway import METADATA, RunningGateway, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded, waiting
@@ -101,6 +105,14 @@ async def test_revision_ahead_is_out_of_range(redis_url: str) -> None:
     assert reason_of(caught.value) == "REVISION_AHEAD"
 
 
+async def test_a_revision_is_no_less_than_nothing(redis_url: str) -> None:
+    """A negative cursor is refused by its field."""
+    async with running_gateway(redis_url) as gateway:
+        batch = await gateway.create("http://x/1")
+        with pytest.raises(grpc.aio.AioRpcError, match="after_revision: A revision is 0 or more"):
+            await all_of(gateway, batch.batch_id, after=-1)
+
+
 async def test_watch_learns_that_redis_lost_its_revisions(redis_url: str) -> None:
     """A watcher that knows more than Redis after a failover is told to begin anew, at once."""
     client: Any = redis.asyncio.Redis.from_url(redis_url)
@@ -123,6 +135,22 @@ async def test_watch_learns_that_redis_lost_its_revisions(redis_url: str) -> Non
         gate.set()
     await client.aclose()
     assert reason_of(caught.value) == "REVISION_AHEAD"
+
+
+async def test_a_watch_that_is_behind_ends_with_its_deleted_batch(redis_url: str) -> None:
+    """Who has not yet been told of the end when the batch is deleted gets NOT_FOUND."""
+    client, live = connect(redis_url), LiveProgress()
+    store, wakes = BatchStore(client), WakeStream(client)
+    watches = Watches(store, wakes, live, ProgressMeter(live), WatchTimes(15, 3600))
+    async with running_gateway(redis_url) as gateway:
+        batch_id = (await gateway.create("http://x/1")).batch_id
+        watch = watches.follow("local", batch_id, 0)
+        assert (await anext(watch)).HasField("snapshot")
+        await store.cancel("local", batch_id, [])
+        await store.delete("local", batch_id)
+        with pytest.raises(NotFound):
+            await anext(watch)
+    await client.aclose()
 
 
 async def test_progress_comes_while_an_item_runs(redis_url: str) -> None:
