@@ -61,7 +61,8 @@ def _part_fault(parts: SplitResult | None) -> tuple[str, str] | None:
     if not parts.hostname:
         return "URL_MALFORMED", "The address names no host."
     if parts.port is not None and parts.port < _SERVICE_PORTS and parts.port not in _WEB_PORTS:
-        return "URL_PORT_NOT_ALLOWED", f"Port {parts.port} is not one of the web's."
+        sentence = f"Port {parts.port} is not one of the web's: 80, 443 and those from 1024 on."
+        return "URL_PORT_NOT_ALLOWED", sentence
     if not _is_host(parts.hostname):
         return "URL_MALFORMED", "The host is no name, no IPv4 address in four numbers and no IPv6."
     return None

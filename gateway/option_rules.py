@@ -42,18 +42,18 @@ def check_options(path: str, options: TranscribeOptions) -> Iterator[Violation]:
 
 
 def _check_clip(path: str, clip: Clip) -> Iterator[Violation]:
-    start, end = _seconds(clip.start_offset), _seconds(clip.end_offset)
+    start, end = seconds_of(clip.start_offset), seconds_of(clip.end_offset)
     if not 0 <= start <= MAX_CLIP_SECONDS:
         yield Violation(
             f"{path}.start_offset",
             "DURATION_OUT_OF_RANGE",
-            f"{start:g} s is not in 0 s to {MAX_CLIP_SECONDS} s.",
+            f"{start:.10g} s is not in 0 s to {MAX_CLIP_SECONDS} s.",
         )
     elif clip.HasField("end_offset") and not start < end <= MAX_CLIP_SECONDS:
         yield Violation(
             f"{path}.end_offset",
             "DURATION_OUT_OF_RANGE",
-            f"{end:g} s is not after {start:g} s and at most {MAX_CLIP_SECONDS} s.",
+            f"{end:.10g} s is not after {start:.10g} s and at most {MAX_CLIP_SECONDS} s.",
         )
 
 
@@ -78,5 +78,6 @@ def check_length(path: str, text: str, longest: int) -> Iterator[Violation]:
         )
 
 
-def _seconds(span: Duration) -> float:
+def seconds_of(span: Duration) -> float:
+    """Return the length of a span, which may be longer than Python's own can be."""
     return span.seconds + span.nanos / 1e9

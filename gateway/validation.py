@@ -24,7 +24,7 @@ from gateway.addresses import url_fault, webhook_fault
 from gateway.effective import language_code, resolve_options, resolve_video
 from gateway.errors import InvalidRequest, Violation
 from gateway.languages import AUTO, WHISPER_LANGUAGES
-from gateway.option_rules import check_length, check_options
+from gateway.option_rules import check_length, check_options, seconds_of
 
 MAX_VIOLATIONS = 100
 # They travel in trailers, of which a client takes 8 KiB unless told otherwise.
@@ -211,13 +211,10 @@ def _check_retry_policy(policy: RetryPolicy) -> Iterator[Violation]:
 
 
 def _check_span(path: str, span: Duration, least: int, most: int) -> Iterator[Violation]:
-    is_set = span.seconds or span.nanos
-    if is_set and not least <= span.seconds + span.nanos / 1e9 <= most:
-        yield Violation(
-            path,
-            "DURATION_OUT_OF_RANGE",
-            f"{span.seconds} s is not in {least} s to {most} s.",
-        )
+    seconds = seconds_of(span)
+    if seconds and not least <= seconds <= most:
+        sentence = f"{seconds:.10g} s is not in {least} s to {most} s."
+        yield Violation(path, "DURATION_OUT_OF_RANGE", sentence)
 
 
 def _check_webhook(url: str, limits: Limits) -> Iterator[Violation]:

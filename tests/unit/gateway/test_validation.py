@@ -9,10 +9,12 @@ from batchscribe.v1.batch_pb2 import (
     TRANSCRIBE_TASK_TRANSLATE,
     BatchOptions,
     Clip,
+    RetryPolicy,
     TranscribeOptions,
     VideoSpec,
 )
 from batchscribe.v1.batch_service_pb2 import CreateBatchRequest
+from google.protobuf.duration_pb2 import Duration
 
 from gateway.errors import InvalidRequest
 from gateway.languages import WHISPER_LANGUAGES, whisper_code
@@ -43,6 +45,10 @@ def faults(*videos: VideoSpec, **fields: Any) -> list[tuple[str, str]]:
     with pytest.raises(InvalidRequest) as caught:
         check(*videos, **fields)
     return [(found.field, found.reason) for found in caught.value.violations]
+
+
+def _span(seconds: int, nanos: int = 0) -> Duration:
+    return Duration(seconds=seconds, nanos=nanos)
 
 
 def _clip(start: int | None = None, end: int | None = None) -> Clip:
@@ -293,6 +299,43 @@ def test_options_have_limits(options: TranscribeOptions, path: str, reason: str)
 def test_request_fields_have_limits(fields: dict[str, object], fault: tuple[str, str]) -> None:
     """Request id, name and annotations are refused beyond their limits."""
     assert faults(VideoSpec(url=URL), **fields) == [fault]
+
+
+def test_retry_policies_have_limits() -> None:
+    """Attempts and both back-offs are refused beyond their limits, each by its field."""
+    policy = RetryPolicy(
+        max_attempts=11, initial_backoff=_span(3601), max_backoff=_span(seconds=-1)
+    )
+    path = "options.retry_policy"
+    assert faults(VideoSpec(url=URL), options=BatchOptions(retry_policy=policy)) == [
+        (f"{path}.max_attempts", "MAX_ATTEMPTS_OUT_OF_RANGE"),
+        (f"{path}.initial_backoff", "DURATION_OUT_OF_RANGE"),
+        (f"{path}.max_backoff", "DURATION_OUT_OF_RANGE"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("span", "sentence"),
+    [
+        (_span(59), "59 s is not in 60 s to 31536000 s."),
+        (_span(0, nanos=500_000_000), "0.5 s is not in 60 s to 31536000 s."),
+        (_span(31_536_000, nanos=500_000_000), "31536000.5 s is not in 60 s to 31536000 s."),
+    ],
+)
+def test_a_refused_duration_is_named_as_it_is(span: Duration, sentence: str) -> None:
+    """The sentence has the whole duration, parts of seconds included, and what would do."""
+    with pytest.raises(InvalidRequest) as caught:
+        check(VideoSpec(url=URL), ttl=span)
+    (found,) = caught.value.violations
+    assert (found.field, found.description) == ("ttl", sentence)
+
+
+def test_the_longest_attempt_has_a_limit() -> None:
+    """An attempt may take a second to half a day."""
+    for seconds in (0.5, 43_201):
+        options = BatchOptions(item_timeout=_span(int(seconds), nanos=int(seconds % 1 * 10**9)))
+        expected = [("options.item_timeout", "DURATION_OUT_OF_RANGE")]
+        assert faults(VideoSpec(url=URL), options=options) == expected
 
 
 def test_all_violations_come_together() -> None:
