@@ -4,14 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from gateway.errors import StoreUnavailable
 from gateway.store import keys, reading
-from gateway.store.pipeline import Argument, Pipeline
+from gateway.store.pipeline import Commands
 from gateway.store.scripts import Scripts
 
 # How much of the record of what operators did is kept, about.
@@ -85,7 +82,7 @@ class Accounts:
     """Reads and transitions of users and keys. Every method may raise StoreUnavailable."""
 
     def __init__(self, redis: Redis) -> None:
-        self._pipeline = Pipeline(redis)
+        self._redis = Commands(redis)
         self._scripts = Scripts(redis)
 
     async def identify(self, key_id: str) -> Identity | None:
@@ -143,27 +140,21 @@ class Accounts:
 
     async def audit(self, by: str, action: str, user: str, subject: str) -> None:
         """Put on record what an operator did."""
-        await self._command(
+        await self._redis.run(
             "XADD", keys.key("audit"), "MAXLEN", "~", MOST_AUDITED, "*",
             "by", by, "action", action, "user", user, "subject", subject,
         )  # fmt: skip
 
     async def audited(self, count: int) -> list[Audited]:
         """Return the last ``count`` entries of the record, the newest first."""
-        entries = await self._command("XREVRANGE", keys.key("audit"), "+", "-", "COUNT", count)
+        entries = await self._redis.run("XREVRANGE", keys.key("audit"), "+", "-", "COUNT", count)
         return [_audited_from(entry_id, fields) for entry_id, fields in entries]
 
     async def _members(self, name: str) -> list[bytes]:
-        return list(await self._command("ZRANGE", name, 0, -1))
+        return list(await self._redis.run("ZRANGE", name, 0, -1))
 
     async def _hashes(self, names: Sequence[str]) -> list[reading.Hash]:
-        return list(await asyncio.gather(*(self._command("HGETALL", name) for name in names)))
-
-    async def _command(self, *command: Argument) -> Any:
-        try:
-            return await self._pipeline.run(*command)
-        except RedisError as error:
-            raise StoreUnavailable from error
+        return list(await asyncio.gather(*(self._redis.run("HGETALL", name) for name in names)))
 
 
 def _account_from(user: str, fields: reading.Hash) -> Account:

@@ -5,7 +5,6 @@ old epoch and is dropped, which is what makes a repeated Transcribe harmless.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from batchscribe.transcriber.v1.transcriber_service_pb2 import ServedModel, TranscribeRequest
 from batchscribe.v1.batch_pb2 import (
@@ -17,14 +16,12 @@ from batchscribe.v1.batch_pb2 import (
     ItemWarning,
 )
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from gateway import reuse
 from gateway.errors import (
     NotFound,
     RequestIdReused,
     StoreFull,
-    StoreUnavailable,
     WrongState,
 )
 from gateway.store import keys, reading
@@ -37,7 +34,7 @@ from gateway.store.failures import (
 )
 from gateway.store.leases import Lease, Release, Renewal, lease_from
 from gateway.store.new_batch import NewBatch, NewItem, entry_arguments, hash_of
-from gateway.store.pipeline import Argument, Pipeline
+from gateway.store.pipeline import Argument, Commands
 from gateway.store.reading import StoredBatch, StoredEvent
 from gateway.store.scripts import Scripts
 from gateway.store.usage import REFUSALS, UNLIMITED, Allowance, refusal
@@ -61,7 +58,7 @@ class BatchStore:
     """Reads and transitions of batches. Every method may raise StoreUnavailable."""
 
     def __init__(self, redis: Redis) -> None:
-        self._pipeline = Pipeline(redis)
+        self._redis = Commands(redis)
         self._scripts = Scripts(redis)
 
     async def create(self, user: str, new: NewBatch) -> str:
@@ -245,7 +242,7 @@ class BatchStore:
         Raises RequestIdReused.
         """
         name = keys.key("request", user, request_id)
-        body_hash, batch_id = await self._command("HMGET", name, "body_hash", "batch_id")
+        body_hash, batch_id = await self._redis.run("HMGET", name, "body_hash", "batch_id")
         if batch_id is None:
             return None
         if body_hash.decode() != hash_of(body):
@@ -261,7 +258,7 @@ class BatchStore:
         """
         latest = before[0] if before else "+inf"
         # Batches made in the same millisecond as the last one are read again and left out.
-        flat = await self._command(
+        flat = await self._redis.run(
             "ZREVRANGEBYSCORE", keys.key("index", user), latest, "-inf", "WITHSCORES", "LIMIT", 0,
             count + 100,
         )  # fmt: skip
@@ -273,12 +270,14 @@ class BatchStore:
     ) -> list[StoredEvent]:
         """Return the next changes of a batch in order; empty if there are none or it is gone."""
         stream = keys.key("events", user, spec.batch_id)
-        entries = await self._command("XRANGE", stream, f"({after_revision}-1", "+", "COUNT", count)
+        entries = await self._redis.run(
+            "XRANGE", stream, f"({after_revision}-1", "+", "COUNT", count
+        )
         return [reading.event_from(entry_id, fields, spec) for entry_id, fields in entries]
 
     async def transcript(self, user: str, transcription_id: str) -> bytes:
         """Return a packed transcript. Raises NotFound."""
-        blob = await self._command("GET", keys.key("transcript", user, transcription_id))
+        blob = await self._redis.run("GET", keys.key("transcript", user, transcription_id))
         if blob is None:
             raise NotFound("transcript", transcription_id)
         return bytes(blob)
@@ -287,23 +286,23 @@ class BatchStore:
         """Remember that a transcriber offers these models."""
         blobs = [part for model in models for part in (model.name, model.SerializeToString())]
         times = [part for model in models for part in (now_ms, model.name)]
-        await self._command("HSET", keys.key("models"), *blobs)
-        await self._command("ZADD", keys.key("models_seen"), *times)
+        await self._redis.run("HSET", keys.key("models"), *blobs)
+        await self._redis.run("ZADD", keys.key("models_seen"), *times)
 
     async def seen_models(self, now_ms: int) -> dict[str, tuple[ServedModel, int]]:
         """Return the models seen within 7 days by name, each with when, in ms since 1970."""
-        seen = await self._command(
+        seen = await self._redis.run(
             "ZRANGEBYSCORE", keys.key("models_seen"), now_ms - MODEL_SEEN_MS, "+inf", "WITHSCORES"
         )
         names = [name for name, _ in seen]
-        blobs = await self._command("HMGET", keys.key("models"), *names) if names else []
+        blobs = await self._redis.run("HMGET", keys.key("models"), *names) if names else []
         return {
             name.decode(): (ServedModel.FromString(blob), int(when))
             for (name, when), blob in zip(seen, blobs, strict=True)
         }
 
     async def ping(self) -> None:
-        await self._command("PING")
+        await self._redis.run("PING")
 
     async def _digests(
         self, options: BatchOptions, requests: Sequence[TranscribeRequest]
@@ -312,19 +311,13 @@ class BatchStore:
         if not options.reuse_results:
             return [""] * len(requests)
         models = {request.model: "" for request in requests}
-        found = await self._command("HMGET", keys.key("weights"), *models)
+        found = await self._redis.run("HMGET", keys.key("weights"), *models)
         for model, sha256 in zip(models, found, strict=True):
             models[model] = sha256.decode() if sha256 else ""
         return [
             reuse.digest(request, models[request.model]) if models[request.model] else ""
             for request in requests
         ]
-
-    async def _command(self, *command: Argument) -> Any:
-        try:
-            return await self._pipeline.run(*command)
-        except RedisError as error:
-            raise StoreUnavailable from error
 
 
 def _check_ended(verdict: bytes, batch_id: str) -> None:

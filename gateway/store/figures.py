@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 from batchscribe.v1.batch_pb2 import ItemState
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from gateway.errors import StoreUnavailable
 from gateway.store import keys
-from gateway.store.pipeline import Pipeline
+from gateway.store.pipeline import Commands
 from gateway.store.scripts import Scripts
 from gateway.store.tally import TALLY_FIELDS, Tally
 
@@ -39,7 +37,7 @@ class Figures:
     """Reads figures. Every method may raise StoreUnavailable."""
 
     def __init__(self, redis: Redis) -> None:
-        self._pipeline = Pipeline(redis)
+        self._redis = Commands(redis)
         self._scripts = Scripts(redis)
 
     async def take_ends(self) -> Ends:
@@ -55,14 +53,11 @@ class Figures:
 
     async def queue(self) -> Queue:
         """Return what is still to be done of all batches."""
-        try:
-            members = await self._pipeline.run("ZRANGE", keys.key("deadlines"), 0, -1)
-            tallies: list[Tally] = []
-            for start in range(0, len(members), _BATCHES_AT_ONCE):
-                part = members[start : start + _BATCHES_AT_ONCE]
-                tallies += await asyncio.gather(*(self._tally(member) for member in part))
-        except RedisError as error:
-            raise StoreUnavailable from error
+        members = await self._redis.run("ZRANGE", keys.key("deadlines"), 0, -1)
+        tallies: list[Tally] = []
+        for start in range(0, len(members), _BATCHES_AT_ONCE):
+            part = members[start : start + _BATCHES_AT_ONCE]
+            tallies += await asyncio.gather(*(self._tally(member) for member in part))
         return Queue(
             sum(tally.pending + tally.waiting_retry for tally in tallies),
             sum(tally.total_audio_ms - tally.ended_total_ms for tally in tallies) / 1000,
@@ -70,5 +65,5 @@ class Figures:
 
     async def _tally(self, member: bytes) -> Tally:
         user, _, batch_id = member.decode().partition("/")
-        fields = await self._pipeline.run("HMGET", keys.key("batch", user, batch_id), *TALLY_FIELDS)
+        fields = await self._redis.run("HMGET", keys.key("batch", user, batch_id), *TALLY_FIELDS)
         return Tally(*(int(field or 0) for field in fields))

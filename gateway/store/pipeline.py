@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from gateway.errors import StoreUnavailable
 
 Argument: TypeAlias = str | int | float | bytes
 Command: TypeAlias = tuple[Argument, ...]
@@ -46,6 +49,20 @@ class Pipeline:
             return list(await pipeline.execute(raise_on_error=False))
         except Exception as error:  # Each of those who wait raises it.
             return [error] * len(commands)
+
+
+class Commands:
+    """Runs commands of which none is a script."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._pipeline = Pipeline(redis)
+
+    async def run(self, *command: Argument) -> Any:
+        """Return the reply. Raises StoreUnavailable; the command may have run all the same."""
+        try:
+            return await self._pipeline.run(*command)
+        except RedisError as error:
+            raise StoreUnavailable from error
 
 
 def _answer(waiting: asyncio.Future[Any], reply: object) -> None:

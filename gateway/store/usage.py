@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from gateway.errors import GatewayError, QuotaExceeded, RateLimited, StoreUnavailable
+from gateway.errors import GatewayError, QuotaExceeded, RateLimited
 from gateway.store import keys
-from gateway.store.pipeline import Argument, Pipeline
+from gateway.store.pipeline import Argument, Commands
 from gateway.store.scripts import Scripts
 
 MINUTE_MS = 60_000
@@ -81,7 +80,7 @@ class Ledger:
     """Reads what was booked. Every method may raise StoreUnavailable."""
 
     def __init__(self, redis: Redis) -> None:
-        self._pipeline = Pipeline(redis)
+        self._redis = Commands(redis)
         self._scripts = Scripts(redis)
 
     async def standing(self, user: str, allowance: Allowance) -> Standing:
@@ -97,10 +96,7 @@ class Ledger:
 
     async def month(self, month: str) -> AsyncIterator[tuple[str, Usage]]:
         """Yield every user who was active in a month, by name, with what they have had."""
-        try:
-            users = await self._pipeline.run("SMEMBERS", keys.key("usage_users", month))
-        except RedisError as error:
-            raise StoreUnavailable from error
+        users = await self._redis.run("SMEMBERS", keys.key("usage_users", month))
         for user in sorted(name.decode() for name in users):
             _, _, *row = await self._scripts.run("usage", user, month, *_asked(UNLIMITED))
             yield user, _usage_from(row)
