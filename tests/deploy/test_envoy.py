@@ -13,7 +13,6 @@ from pathlib import Path
 import httpx2
 import pytest
 from batchscribe.client import Client
-from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest, TranscribeResponse
 from batchscribe.v1.batch_pb2 import BatchState
 from batchscribe.v1.batch_service_pb2 import ListModelsRequest, ListModelsResponse
 
@@ -21,7 +20,7 @@ from bench import processes
 from tests.certificates import Authority
 from tests.deploy.envoy import Envoy, running_envoy
 from tests.running_gateway import KEY
-from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded
+from tests.scripted_transcriber import ScriptedTranscriber, running, waiting
 from tests.support import wait_until
 
 WATCHES = 6
@@ -103,12 +102,7 @@ async def test_watches_survive_the_loss_of_a_gateway(
 ) -> None:
     """When one of two gateways goes, every watch sees every revision once, in order."""
     may_end = asyncio.Event()
-
-    async def wait(_: ScriptedTranscriber, __: TranscribeRequest) -> TranscribeResponse:
-        await may_end.wait()
-        return succeeded()
-
-    async with site(redis_url, tmp_path, ScriptedTranscriber(wait)) as behind:
+    async with site(redis_url, tmp_path, ScriptedTranscriber(waiting(may_end))) as behind:
         async with behind.client() as client, asyncio.TaskGroup() as group:
             batch = await client.create_batch(["http://127.0.0.1/1.mp3", "http://127.0.0.1/2.mp3"])
             seen: list[list[int]] = [[] for _ in range(WATCHES)]
