@@ -1,8 +1,8 @@
 """``make bench-day``: many items of a realistic mix over two gateways, as if in a day.
 
 Users differ in how many batches they keep open; lengths and sizes of batches are drawn; some videos
-fail, for good or once; transcribers come and go. A queue share is how much of a batch's life it
-waits for its first video to start.
+fail, for good or once; transcribers come and go. The queue share of a batch is the part of its
+life, from its creation to its end, that it waits for its first video to start.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import math
 import random
 import sys
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 import grpc
 import redis
 import uvloop
-from batchscribe.v1.batch_pb2 import BatchOptions, VideoSpec
+from batchscribe.v1.batch_pb2 import Batch, BatchOptions, VideoSpec
 from batchscribe.v1.batch_service_pb2 import CreateBatchRequest, GetBatchRequest, WatchBatchRequest
 from batchscribe.v1.batch_service_pb2_grpc import BatchServiceStub
 
@@ -29,27 +30,38 @@ from gateway.api_key import ApiKey
 from gateway.store import Accounts, NewKey, connect
 from tests.valkey import Valkey
 
-# Batches that each user keeps open: one user wants more than all others together.
-OPEN_BATCHES = (24, 6, 3, 2, 1, 1, 1, 1)
-HOSTS, TRANSCRIBERS_PER_HOST, SLOTS = 4, 4, 4
+# Batches that each user keeps open, of ten videos at a time: one wants more than there is.
+OPEN_BATCHES = (60, 12, 4, 2, 1, 1, 1, 1)
+HOSTS, TRANSCRIBERS_PER_HOST, SLOTS = 4, 4, 16
 SHIFT_SECONDS = 5.0
-MEDIAN_SECONDS, SIGMA, LONGEST_SECONDS = 0.1, 0.8, 2.0
+MEDIAN_SECONDS, SIGMA, LONGEST_SECONDS = 0.4, 0.8, 8.0
 MEDIAN_BATCH, BATCH_SIGMA, LARGEST_BATCH = 12, 1.2, 500
 FAILS_FOR_GOOD, FAILS_ONCE = 0.03, 0.02
 SEED = 11
 GB = 1e9
 
 
+@dataclass(frozen=True)
+class Stay:
+    """How long a batch was there, and how long of that it waited for its first video to start."""
+
+    waited_seconds: float
+    seconds: float
+
+    @property
+    def queue_share(self) -> float:
+        return self.waited_seconds / self.seconds
+
+
 @dataclass
 class Ledger:
-    """What is left to create, and what became of the rest; ``waits`` by user, in seconds."""
+    """What is left to create, and what became of the rest; ``stays`` of batches by user."""
 
     left: int
     dice: random.Random = field(default_factory=lambda: random.Random(SEED))
     created: int = 0
     ended: int = 0
-    waits: dict[int, list[float]] = field(default_factory=dict)
-    shares: list[float] = field(default_factory=list)
+    stays: dict[int, list[Stay]] = field(default_factory=lambda: defaultdict(list))
 
     def draw(self) -> list[str]:
         """Return the addresses of the next batch; none when all are created."""
@@ -88,10 +100,15 @@ async def _one_after_another(stub: BatchServiceStub, ledger: Ledger, user: int, 
         asked = GetBatchRequest(batch_id=batch_id)
         batch = (await stub.GetBatch(asked, metadata=metadata)).batch
         ledger.ended += batch.progress.succeeded + batch.progress.failed
-        waited = batch.start_time.ToNanoseconds() - batch.create_time.ToNanoseconds()
-        lived = batch.end_time.ToNanoseconds() - batch.create_time.ToNanoseconds()
-        ledger.waits.setdefault(user, []).append(waited / 1e9)
-        ledger.shares.append(waited / max(lived, 1))
+        ledger.stays[user].append(_stay(batch))
+
+
+def _stay(batch: Batch) -> Stay:
+    begun, started, ended = (
+        moment.ToNanoseconds() / 1e9
+        for moment in (batch.create_time, batch.start_time, batch.end_time)
+    )
+    return Stay(started - begun, ended - begun)
 
 
 async def come_and_go(hosts: Sequence[processes.Service]) -> None:
@@ -165,16 +182,27 @@ def report(ledger: Ledger, seconds: float, valkey: Valkey) -> None:
         memory, cpu = client.info("memory"), client.info("cpu")
     busy = (cpu["used_cpu_user"] + cpu["used_cpu_sys"]) / seconds
     print(f"{seconds:.0f} s, {ledger.ended / seconds:.0f} items/s, Redis {busy:.2f} of a core.")
-    print(f"{'open batches':>12}{'batches':>9}{'p50 wait s':>12}{'p99 wait s':>12}")
-    for user, count in enumerate(OPEN_BATCHES):
-        waits = ledger.waits.get(user) or [0.0]
+    print(
+        f"{'open batches':>12}{'batches':>9}{'p50 wait s':>12}{'p99 wait s':>12}{'p99 share':>12}"
+    )
+    for user, stays in sorted(ledger.stays.items()):
+        waits = [stay.waited_seconds for stay in stays]
         middle, late = percentile(waits, 50), percentile(waits, 99)
-        print(f"{count:>12}{len(waits):>9}{middle:>12.2f}{late:>12.2f}")
+        print(
+            f"{OPEN_BATCHES[user]:>12}{len(stays):>9}{middle:>12.2f}{late:>12.2f}"
+            f"{_p99_share(stays):>12.3f}"
+        )
+    print("share: part of a batch's life that it waits for its first video to start")
+    everybody = [stay for stays in ledger.stays.values() for stay in stays]
     print(
         f"bench-day: items={ledger.created} lost={ledger.created - ledger.ended} "
-        f"p99_queue_share={percentile(ledger.shares, 99):.3f} "
+        f"p99_queue_share={_p99_share(everybody):.3f} "
         f"redis_gb={memory['used_memory_peak'] / GB:.3f}"
     )
+
+
+def _p99_share(stays: Sequence[Stay]) -> float:
+    return percentile([stay.queue_share for stay in stays], 99)
 
 
 def main() -> None:

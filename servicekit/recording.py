@@ -52,7 +52,7 @@ def _tracer(stack: ExitStack) -> Tracer:
     from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
     # Without a word from the operator OpenTelemetry's own default is to record everything.
-    is_chosen = "OTEL_TRACES_SAMPLER" in os.environ
+    is_chosen = os.environ.get("OTEL_TRACES_SAMPLER")
     sampler = None if is_chosen else ParentBasedTraceIdRatio(_TRACED_SHARE)
     provider = TracerProvider(sampler, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

@@ -105,6 +105,14 @@ async def test_every_metric_is_shown(redis_url: str) -> None:
     assert not {name for name in families if f"`{name}`" not in page}
 
 
+def test_every_alert_says_what_to_do() -> None:
+    """The page for operators has a row for each alert, and for no other."""
+    groups = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"]
+    alerts = [rule["alert"] for group in groups for rule in group["rules"]]
+    page = (FOLDER.parents[1] / "docs" / "operations.md").read_text()
+    assert re.findall(r"^\| (Batchscribe\w+) \|", page, re.MULTILINE) == alerts
+
+
 @pytest.mark.parametrize(
     ("query", "names"),
     [
