@@ -7,6 +7,7 @@ connection exactly before a command, or exactly after it has run.
 import asyncio
 import hashlib
 import socket
+import ssl
 import struct
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
@@ -179,12 +180,13 @@ def _encode(command: Sequence[bytes]) -> bytes:
 
 
 @asynccontextmanager
-async def proxied(socket_path: str) -> AsyncIterator[RedisProxy]:
+async def proxied(socket_path: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[RedisProxy]:
     """Serve a proxy to the Redis at ``socket_path`` while the context is open."""
     proxy = RedisProxy(Path(socket_path))
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1")
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", ssl=tls)
     try:
-        proxy.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        port = server.sockets[0].getsockname()[1]
+        proxy.url = f"{'rediss' if tls else 'redis'}://127.0.0.1:{port}/0"
         yield proxy
     finally:
         server.close()

@@ -1,10 +1,7 @@
 """Redis as it should be run: over TLS, for a user who may do what gateways do and no more."""
 
-import asyncio
 import re
-import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +14,12 @@ from gateway.store import BatchStore, connect, scripts
 from tests.architecture.repository import ROOT
 from tests.certificates import Authority
 from tests.integration.test_faults import CALLS, make_world
+from tests.redis_proxy import proxied
 from tests.running_gateway import running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, running
 from tests.valkey import Valkey
 
 PASSWORD = "of-the-test"
-CHUNK_BYTES = 65536
 
 
 def documented_rules() -> list[str]:
@@ -100,43 +97,18 @@ def test_the_user_may_do_nothing_else(valkey: Valkey, command: tuple[str, ...]) 
         admin.execute_command("ACL", "DELUSER", "other")
 
 
-@asynccontextmanager
-async def tls_in_front(valkey: Valkey, authority: Authority) -> AsyncIterator[int]:
-    """Give the port of a TLS server that passes everything on to Redis."""
-
-    async def relay(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        server, to_server = await asyncio.open_unix_connection(valkey.path)
-        await asyncio.gather(pump(client, to_server), pump(server, to_client))
-
-    listener = await asyncio.start_server(
-        relay, "127.0.0.1", 0, ssl=authority.issue("redis", "127.0.0.1").server_context()
-    )
-    yield listener.sockets[0].getsockname()[1]
-    listener.close()
-
-
-async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    try:
-        while data := await source.read(CHUNK_BYTES):
-            sink.write(data)
-            await sink.drain()
-    except (ConnectionError, ssl.SSLError):
-        pass
-    finally:
-        sink.close()
-
-
-async def test_redis_is_reached_over_tls(valkey: Valkey, redis_url: str, tmp_path: Path) -> None:
+async def test_redis_is_reached_over_tls(valkey: Valkey, tmp_path: Path) -> None:
     """A rediss:// address works with the authority of the settings, and with no other."""
+    valkey.flush()
     ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
-    async with tls_in_front(valkey, ours) as port:
-        url = f"rediss://127.0.0.1:{port}/0"
-        async with connect(url, theirs.ca) as client:
+    tls = ours.issue("redis", "127.0.0.1").server_context()
+    async with proxied(valkey.path, tls) as proxy:
+        async with connect(proxy.url, theirs.ca) as client:
             with pytest.raises(StoreUnavailable):
                 await BatchStore(client).ping()
         async with (
             running(ScriptedTranscriber()) as transcriber,
-            running_gateway(url, [transcriber.address], redis_ca_file=ours.ca) as gateway,
+            running_gateway(proxy.url, [transcriber.address], redis_ca_file=ours.ca) as gateway,
         ):
             batch = await gateway.create("http://x/1")
             assert (await gateway.ended(batch.batch_id)).state == BatchState.BATCH_STATE_SUCCEEDED
