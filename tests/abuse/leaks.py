@@ -2,26 +2,30 @@
 
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.process_tree import descendants
 
 
-@dataclass(frozen=True)
 class Planted:
-    """Secrets of an operator and of a user, and what stands in front of the filter's own."""
+    """Secrets of operators and of users, by kind."""
 
-    proxy_login: str = "socks5h://fetch:"
-    cookie: str = field(default_factory=lambda: secrets.token_hex(12))
-    api_key: str = field(default_factory=lambda: f"bs_abuse_{secrets.token_hex(24)}")
+    def __init__(self) -> None:
+        # What stands in front of the filter's own, which is another one at each start.
+        self._secrets = {"login at the filter": "socks5h://fetch:"}
+        self.api_key = self.plant("API key", f"bs_abuse_{secrets.token_hex(24)}")
+
+    def plant(self, kind: str, secret: str = "") -> str:
+        """Return ``secret``, by default a new one, which is looked for from now on."""
+        self._secrets[kind] = secret or secrets.token_hex(12)
+        return self._secrets[kind]
 
     def cookies_file(self, folder: Path) -> Path:
         """Write the cookies that yt-dlp is given."""
         path = folder / "cookies.txt"
         path.write_text(
             "# Netscape HTTP Cookie File\n"
-            f"public.example\tFALSE\t/\tFALSE\t2147483647\tsession\t{self.cookie}\n"
+            f"public.example\tFALSE\t/\tFALSE\t2147483647\tsession\t{self.plant('cookie')}\n"
         )
         return path
 
@@ -30,7 +34,7 @@ class Planted:
         return [
             f"{kind} in {name}"
             for name, text in texts
-            for kind, secret in vars(self).items()
+            for kind, secret in self._secrets.items()
             if secret in text
         ]
 
@@ -44,8 +48,13 @@ def processes(pid: int) -> Mapping[str, str]:
     for parent in below:
         # Settings come to a service in its environment; its own children need none of them.
         for child in descendants(parent):
-            texts[f"environment of {child}"] = _read(child, "environ")
+            texts[f"environment of {child}"] = environment_of(child)
     return texts
+
+
+def environment_of(pid: int) -> str:
+    """Return what a process was given as its environment."""
+    return _read(pid, "environ")
 
 
 def _read(pid: int, name: str) -> str:

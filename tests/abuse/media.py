@@ -80,6 +80,14 @@ def _references() -> Iterator[tuple[str, bytes]]:
             f'<!DOCTYPE a [<!ENTITY b SYSTEM "{_PASSWD}">]><svg xmlns="a"><text>&b;</text></svg>'
         ).encode(),
     )
+    laughs = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+    yield (
+        "laughs.xml",
+        (
+            f'<!DOCTYPE feed [<!ENTITY a0 "ha">{laughs}]><feed xmlns="http://www.w3.org/2005/Atom">'
+            f'<title>&a9;</title><entry><link href="{_INSIDE}"/></entry></feed>'
+        ).encode(),
+    )
     yield (
         "alias.mov",
         _ftyp(b"qt  ") + _atom(b"moov", _atom(b"dref", _atom(b"url ", _PASSWD.encode()))),

@@ -14,7 +14,7 @@ from batchscribe.client import Client
 from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeResponse
 from batchscribe.v1.webhook_service_pb2 import DeliveryState
 
-from tests.abuse import leaks, media, urls, web, webhooks
+from tests.abuse import deployment, leaks, media, urls, web, webhooks
 from tests.abuse.fetching import EVERYTHING, Fetching, transcriber
 from tests.abuse.internet import Hit, Internet
 from tests.abuse.leaks import Planted
@@ -83,6 +83,7 @@ class Campaign:
         async with self._internet.serving(web.answer), name_server():
             await self._assail_unfiltered(attacks)
             await self._assail_filtered(attacks)
+            self._texts += await deployment.texts(self._planted, self._folder)
             self._report.sentinel_hits = list(self._internet.hits)
         with_names = (("log", self._log.read_text(errors="replace")), *self._texts)
         self._report.leaks += self._planted.found_in(with_names)

@@ -34,9 +34,14 @@ async def _tell(client: Client, url: str) -> Delivery | None:
     except InvalidRequest:
         return None
     await client.cancel(batch.batch_id)
+    return await settled(client, batch.batch_id)
 
-    async def settled() -> Delivery | None:
-        (delivery,) = await client.deliveries(batch.batch_id)
+
+async def settled(client: Client, batch_id: str) -> Delivery:
+    """Return the delivery of a batch once nothing more will come of it."""
+
+    async def look() -> Delivery | None:
+        (delivery,) = await client.deliveries(batch_id)
         return delivery if delivery.state != DeliveryState.DELIVERY_STATE_PENDING else None
 
-    return await wait_until(settled, timeout_seconds=60)
+    return await wait_until(look, timeout_seconds=60)
