@@ -28,8 +28,8 @@ def fetcher(settings: Settings, home: Path, network: SocksServer) -> Program:
         max_bytes=settings.max_media_bytes,
         cookies_file=str(settings.cookies_file or ""),
         media_root=str(settings.media_root.resolve() if settings.media_root else ""),
+        scratch_bytes=settings.scratch_bytes,
     )
-    setup.scratch_bytes = settings.scratch_bytes
     setup.needs_own_network = settings.require_network_namespace
     if settings.fetch_owner:
         setup.user_id, setup.group_id = settings.fetch_owner

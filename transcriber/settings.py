@@ -175,18 +175,18 @@ class Settings(ServiceSettings):
             raise ValueError("tls_client_ca_file needs tls_cert_file")
         return self
 
+    @model_validator(mode="after")
+    def _check_preload(self) -> "Settings":
+        if unknown := set(self.preload) - set(self.models):
+            raise ValueError(f"preload names models that are not offered: {sorted(unknown)}")
+        return self
+
     @property
     def tls(self) -> PemFiles | None:
         """What this transcriber shows gateways, and asks of them; None: nothing is encrypted."""
         if self.tls_cert_file is None:
             return None
         return PemFiles(self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file)
-
-    @model_validator(mode="after")
-    def _check_preload(self) -> "Settings":
-        if unknown := set(self.preload) - set(self.models):
-            raise ValueError(f"preload names models that are not offered: {sorted(unknown)}")
-        return self
 
     @property
     def fetch_owner(self) -> tuple[int, int] | None:
