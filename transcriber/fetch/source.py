@@ -156,7 +156,7 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
 
     def _open_list(self, entry: playlists.Info) -> playlists.Info | None:
         """Return the list that an entry leads to; None for videos, and what will fail as one."""
-        if not self._is_list(entry):
+        if not self._leads_to_list(entry):
             return None
         url = entry["url"]
         if url in self._opened_lists:
@@ -170,7 +170,7 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
             return None
         return info if playlists.is_list(info) else None
 
-    def _is_list(self, entry: playlists.Info) -> bool:
+    def _leads_to_list(self, entry: playlists.Info) -> bool:
         """Say whether the extractor that an entry is meant for is one of lists."""
         extractor = entry.get("ie_key")
         if extractor is None:
