@@ -22,7 +22,7 @@ _SECRETS = (
 def test_who_fetches_sees_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The environment of the process that reads what strangers wrote holds no key and no proxy."""
     for name in _SECRETS:
-        monkeypatch.setenv(name, "socks5://secret")
+        monkeypatch.setenv(name, "socks5://secret:1080")
     network = SocksServer(Egress((), WEB_PORTS))
     program = programs.fetcher(Settings(), tmp_path, network)
     assert not set(_SECRETS) & set(program.environment)
