@@ -162,11 +162,11 @@ async def test_nothing_is_left_of_a_deleted_playlist(pair: Pair) -> None:
     await claim(pair)
     await pair.expand(pair.held[0], VIDEOS)
     await pair.run_to_the_end()
-    assert len(await items(pair)) == 5
+    assert await items(pair) == 5
     await pair.delete(batch)
-    assert await items(pair) == []
+    assert await items(pair) == 0
 
 
-async def items(pair: Pair) -> list[bytes]:
-    """Return the keys of all items in Redis."""
-    return list(await pair.redis.keys(keys.key("item", "ann", "*")))
+async def items(pair: Pair) -> int:
+    """Return how many items there are in Redis."""
+    return len(await pair.redis.keys(keys.key("item", "ann", "*")))

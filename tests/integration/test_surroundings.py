@@ -77,8 +77,9 @@ async def test_an_address_that_is_taken_is_named(redis_url: str, name: str) -> N
     """A gateway that cannot listen says where, and does not begin."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings: dict[str, Any] = {name: address}
         with pytest.raises(CannotListen, match=f"{address} cannot be listened on"):
-            async with running_gateway(redis_url, **{name: address}):
+            async with running_gateway(redis_url, **settings):
                 pass
 
 
