@@ -1,18 +1,13 @@
 """The models that can be asked for: those configured and those seen on transcribers of late."""
 
 import time
-from collections.abc import Mapping
-from typing import TypeAlias
 
-from batchscribe.transcriber.v1.transcriber_service_pb2 import ServedModel, WatchStatusResponse
+from batchscribe.transcriber.v1.transcriber_service_pb2 import WatchStatusResponse
 from batchscribe.v1.batch_service_pb2 import Model
 
 from gateway.pool import TranscriberPool
-from gateway.store import BatchStore
+from gateway.store import Offers, Seen
 from gateway.validation import ModelFacts
-
-# Models by name, each with when it was seen, in ms since 1970.
-Seen: TypeAlias = Mapping[str, tuple[ServedModel, int]]
 
 # How often the same offer is written down again; it counts for 7 days.
 NOTE_SECONDS = 60.0
@@ -21,8 +16,8 @@ NOTE_SECONDS = 60.0
 class ModelCatalog:
     """Knows which models a batch may name, also while no transcriber is up."""
 
-    def __init__(self, store: BatchStore, configured: tuple[str, ...], default: str) -> None:
-        self._store = store
+    def __init__(self, offers: Offers, configured: tuple[str, ...], default: str) -> None:
+        self._offers = offers
         self._configured = configured
         self.default = default
         self._noted: dict[str, float] = {}
@@ -36,12 +31,12 @@ class ModelCatalog:
             if now - self._noted.get(model.name, -NOTE_SECONDS) >= NOTE_SECONDS
         ]
         if due:
-            await self._store.see_models(due, _now_ms())
+            await self._offers.see(due, _now_ms())
             self._noted.update((model.name, now) for model in due)
 
     async def usable(self) -> dict[str, ModelFacts]:
         """Return every model that CreateBatch accepts, by name. Raises StoreUnavailable."""
-        return self._usable(await self._store.seen_models(_now_ms()))
+        return self._usable(await self._offers.seen(_now_ms()))
 
     def _usable(self, seen: Seen) -> dict[str, ModelFacts]:
         # By the naming of Whisper's models, those that know only English end in ".en".
@@ -52,7 +47,7 @@ class ModelCatalog:
 
     async def listed(self, pool: TranscriberPool) -> list[Model]:
         """Return the usable models for ListModels, by name. Raises StoreUnavailable."""
-        seen = await self._store.seen_models(_now_ms())
+        seen = await self._offers.seen(_now_ms())
         loaded = frozenset[str]().union(*(m.loaded_models for m in pool.members.values()))
         models = []
         for name, facts in sorted(self._usable(seen).items()):

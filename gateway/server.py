@@ -31,7 +31,17 @@ from gateway.retry import RetryPolicy
 from gateway.servicer import BatchServicer, Gateway
 from gateway.settings import Settings
 from gateway.settle import Settler
-from gateway.store import Accounts, BatchStore, Figures, Ledger, Outbox, Wake, WakeStream, connect
+from gateway.store import (
+    Accounts,
+    BatchStore,
+    Figures,
+    Ledger,
+    Offers,
+    Outbox,
+    Wake,
+    WakeStream,
+    connect,
+)
 from gateway.watch import Watches, WatchTimes
 from gateway.webhook_servicer import WebhookServicer
 from gateway.webhooks import SendPolicy, WebhookSender
@@ -76,7 +86,7 @@ class Server:
         self._wakes = WakeStream(self._redis)
         self._live = LiveProgress()
         self._meter = ProgressMeter(self._live)
-        self._models = ModelCatalog(self._store, settings.models, settings.default_model)
+        self._models = ModelCatalog(Offers(self._redis), settings.models, settings.default_model)
         self._pool = TranscriberPool(
             settings.transcribers, self._on_status, settings.transcriber_tls
         )

@@ -12,6 +12,7 @@ from gateway.store.connection import (
 from gateway.store.figures import Ends, Figures, Queue
 from gateway.store.leases import Lease, Release, Renewal
 from gateway.store.new_batch import NewBatch
+from gateway.store.offers import Offers, Seen
 from gateway.store.outbox import Message, Outbox, SendResult
 from gateway.store.reading import ENDED_BATCH_STATES, StoredBatch, StoredEvent
 from gateway.store.tally import Tally
@@ -35,11 +36,13 @@ __all__ = [
     "Message",
     "NewBatch",
     "NewKey",
+    "Offers",
     "Outbox",
     "Queue",
     "Release",
     "Renewal",
     "SchemaTooNew",
+    "Seen",
     "SendResult",
     "Standing",
     "StoredBatch",

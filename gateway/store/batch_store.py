@@ -6,7 +6,7 @@ old epoch and is dropped, which is what makes a repeated Transcribe harmless.
 
 from collections.abc import Sequence
 
-from batchscribe.transcriber.v1.transcriber_service_pb2 import ServedModel, TranscribeRequest
+from batchscribe.transcriber.v1.transcriber_service_pb2 import TranscribeRequest
 from batchscribe.v1.batch_pb2 import (
     Batch,
     BatchItem,
@@ -51,7 +51,6 @@ MAX_SUSPICIONS = 4
 # Times an item waits for its site, the waits doubling from a minute to an hour.
 MAX_SITE_WAITS = 8
 DEADLINE_MS = 7 * 24 * 3600 * 1000
-MODEL_SEEN_MS = 7 * 24 * 3600 * 1000
 
 
 class BatchStore:
@@ -258,11 +257,11 @@ class BatchStore:
         """
         latest = before[0] if before else "+inf"
         # Batches made in the same millisecond as the last one are read again and left out.
-        flat = await self._redis.run(
+        entries = await self._redis.run(
             "ZREVRANGEBYSCORE", keys.key("index", user), latest, "-inf", "WITHSCORES", "LIMIT", 0,
             count + 100,
         )  # fmt: skip
-        found = [(int(score), batch_id.decode()) for batch_id, score in flat]
+        found = [(int(score), batch_id.decode()) for batch_id, score in entries]
         return [entry for entry in found if before is None or entry < before][:count]
 
     async def events(
@@ -281,28 +280,6 @@ class BatchStore:
         if blob is None:
             raise NotFound("transcript", transcription_id)
         return bytes(blob)
-
-    async def see_models(self, models: Sequence[ServedModel], now_ms: int) -> None:
-        """Remember that a transcriber offers these models."""
-        blobs = [part for model in models for part in (model.name, model.SerializeToString())]
-        times = [part for model in models for part in (now_ms, model.name)]
-        await self._redis.run("HSET", keys.key("models"), *blobs)
-        await self._redis.run("ZADD", keys.key("models_seen"), *times)
-
-    async def seen_models(self, now_ms: int) -> dict[str, tuple[ServedModel, int]]:
-        """Return the models seen within 7 days by name, each with when, in ms since 1970."""
-        seen = await self._redis.run(
-            "ZRANGEBYSCORE", keys.key("models_seen"), now_ms - MODEL_SEEN_MS, "+inf", "WITHSCORES"
-        )
-        names = [name for name, _ in seen]
-        blobs = await self._redis.run("HMGET", keys.key("models"), *names) if names else []
-        return {
-            name.decode(): (ServedModel.FromString(blob), int(when))
-            for (name, when), blob in zip(seen, blobs, strict=True)
-        }
-
-    async def ping(self) -> None:
-        await self._redis.run("PING")
 
     async def _digests(
         self, options: BatchOptions, requests: Sequence[TranscribeRequest]

@@ -105,7 +105,7 @@ async def test_redis_is_reached_over_tls(valkey: Valkey, tmp_path: Path) -> None
     async with proxied(valkey.path, tls) as proxy:
         async with connect(proxy.url, theirs.ca) as client:
             with pytest.raises(StoreUnavailable):
-                await BatchStore(client).ping()
+                await BatchStore(client).batch_ids("ann", None, 1)
         async with (
             running(ScriptedTranscriber()) as transcriber,
             running_gateway(proxy.url, [transcriber.address], redis_ca_file=ours.ca) as gateway,
