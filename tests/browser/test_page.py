@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from batchscribe.client.discovery import Server
 from batchscribe.local.page import sign_in_file
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from tests.browser.story import HOSTILE, Story
 from tests.running_gateway import KEY, running_gateway
@@ -39,6 +39,11 @@ async def test_a_batch_is_pasted_followed_read_and_downloaded(story: Story) -> N
     async with page.expect_download() as downloading:
         await page.get_by_role("button", name="srt").click()
     assert (await downloading.value).suggested_filename.endswith(".srt")
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await page.get_by_role("button", name="Copy text").click()
+    await expect(page.get_by_text("The text is copied.")).to_be_visible()
+    copied = await page.evaluate("navigator.clipboard.readText()")
+    assert copied.splitlines()[19] == "Sentence 19 of the lecture."
     await page.get_by_role("link", name="Batchscribe").click()
     await expect(story.row("Linguistics 101")).to_contain_text("Partly done")
 
@@ -109,11 +114,31 @@ async def test_the_keyboard_is_enough(story: Story) -> None:
     await expect(page.get_by_role("button", name="Transcribe")).to_be_focused()
     await page.keyboard.press("Enter")
     story.end(LECTURES[0])
+    await expect(page.get_by_role("main")).to_be_focused()
     link = story.row("lecture-0").get_by_role("link")
     await expect(story.row("lecture-0")).to_contain_text("Done")
+    await page.get_by_role("link", name="Skip to the content").press("Enter")
+    await expect(page.get_by_role("main")).to_be_focused()
     await link.focus()
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("searchbox")).to_be_visible()
+
+
+async def test_a_lost_answer_makes_no_second_batch(story: Story) -> None:
+    """Who is told that the service is away and sends the same again gets what the first made."""
+    page = story.page
+
+    async def lose(route: Route) -> None:
+        await route.fetch()
+        await route.abort()
+
+    await page.route("**/api/v1/batches", lose, times=1)
+    await story.paste(LECTURES[0], name="Linguistics 101")
+    await expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    await page.get_by_role("button", name="Transcribe").click()
+    await expect(story.row("lecture-0")).to_be_visible()
+    await page.get_by_role("link", name="Batchscribe").click()
+    await expect(story.row("Linguistics 101")).to_have_count(1)
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])

@@ -36,23 +36,20 @@ async function show() {
   try {
     await view(main, { id, signal });
   } catch (error) {
+    if (!(error instanceof Refused)) throw error;
     if (!signal.aborted) refuse(error);
   }
 }
 
 function refuse(error) {
-  if (error instanceof Refused && error.status === 401) {
+  if (error.status === 401) {
     key.forget();
     showSession();
-    showKey(main, error.message, show);
-  } else if (error instanceof Refused) {
-    replace(main, h("section", { class: "empty" }, h("h1", {}, error.message), h("a", { href: "#/" }, "Back to your batches")));
-  } else {
-    replace(main, h("section", { class: "empty" },
-      h("h1", {}, "The service cannot be reached."),
-      h("p", {}, "It may be restarting."),
-      h("button", { type: "button", onclick: show }, "Try again")));
+    return showKey(main, error.message, show);
   }
+  replace(main, h("section", { class: "empty" },
+    h("h1", {}, error.message),
+    error.mayPass ? h("button", { type: "button", onclick: show }, "Try again") : h("a", { href: "#/" }, "Back to your batches")));
 }
 
 function showSession() {
@@ -60,5 +57,12 @@ function showSession() {
   replace(document.getElementById("session"), key.get() ? h("button", { class: "quiet", type: "button", onclick: leave }, "Sign out") : null);
 }
 
-addEventListener("hashchange", show);
+// Who cannot see that the view is another one is led to its beginning.
+function begin() {
+  main.focus({ preventScroll: true });
+  scrollTo(0, 0);
+}
+
+addEventListener("hashchange", () => { begin(); show(); });
+document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); begin(); });
 show();

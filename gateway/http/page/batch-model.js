@@ -28,7 +28,10 @@ export class BatchModel {
 
   get name() {
     const first = this.ordered[0];
-    return this.batch?.display_name || first?.playlist?.title || first?.title || first?.url || "Batch";
+    const known = this.batch?.display_name || first?.playlist?.title;
+    if (known || !first) return known || "Batch";
+    const more = this.items.size - 1;
+    return `${first.title || first.url}${more ? ` and ${more} more` : ""}`;
   }
 
   // In the order of the request; the videos of a playlist in its place.

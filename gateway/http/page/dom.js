@@ -37,3 +37,12 @@ export function notify(text) {
   clearTimeout(fading);
   fading = setTimeout(() => notice.classList.remove("shown"), 6000);
 }
+
+// Does what a button promises; a failure is told and leaves the view as it is.
+export async function attempt(action) {
+  try {
+    await action();
+  } catch (error) {
+    notify(error.message);
+  }
+}

@@ -23,7 +23,7 @@ export async function follow(path, { told, changed, signal }) {
       }
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof Refused && error.status < 500 && error.status !== 429) throw error;
+      if (error instanceof Refused && !error.mayPass) throw error;
     }
     changed(false);
     await pause(Math.random() * Math.min(LATEST_MS, SOONEST_MS * 2 ** ++failures), signal);

@@ -2,7 +2,7 @@
 
 import { api, download } from "./api.js";
 import { BatchModel, fractionOf, lengthOf } from "./batch-model.js";
-import { h, notify, outside, replace, setText } from "./dom.js";
+import { attempt, h, outside, replace, setText } from "./dom.js";
 import { FILE_FORMATS, batchLabel, clock, count, hasEnded, itemLabel, moment, percent, seconds, span, stateOf } from "./format.js";
 import { follow } from "./stream.js";
 
@@ -108,7 +108,7 @@ class Head {
     if (now === this.drawn) return;
     this.drawn = now;
     const format = h("select", { "aria-label": "Format of the files" }, FILE_FORMATS.map((name) => h("option", {}, name)));
-    const button = (text, action, style = "") => h("button", { type: "button", class: style, onclick: () => act(action) }, text);
+    const button = (text, action, style = "") => h("button", { type: "button", class: style, onclick: () => attempt(action) }, text);
     replace(this.actions,
       model.progress.succeeded ? h("span", { class: "joined" }, format,
         button("Download all", () => download(`/batches/${this.id}/export?format=${format.value}`), "primary")) : null,
@@ -130,14 +130,6 @@ class Head {
     if (!confirm("Delete this batch and its transcripts for good?")) return;
     await api.delete(this.id);
     location.hash = "#/";
-  }
-}
-
-async function act(action) {
-  try {
-    await action();
-  } catch (error) {
-    notify(error.message);
   }
 }
 

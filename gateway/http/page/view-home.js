@@ -1,7 +1,7 @@
 // A new batch, and those there have been.
 
-import { Refused, api } from "./api.js";
-import { h, replace } from "./dom.js";
+import { Refused, api, uuid } from "./api.js";
+import { attempt, h, replace } from "./dom.js";
 import { batchLabel, count, moment, seconds, span, stateOf } from "./format.js";
 import { languages } from "./languages.js";
 
@@ -29,32 +29,41 @@ function newBatch(models, quota) {
   const playlists = h("input", { id: "playlists", type: "checkbox" });
   const name = h("input", { id: "name", maxlength: "63", placeholder: "Optional" });
   const start = h("button", { class: "primary" }, "Transcribe");
+  let sent = {};
 
   function update() {
     const { length } = lines(urls.value);
-    counted.textContent = length ? `${count(length, "address", "addresses")} of at most ${quota.max_videos_per_batch}` : "One address a line.";
-    counted.classList.toggle("over", length > quota.max_videos_per_batch);
+    const most = quota.max_videos_per_batch;
+    counted.textContent = length ? `${count(length, "address", "addresses")} of at most ${most}` : `One address a line, at most ${most}.`;
+    counted.classList.toggle("over", length > most);
   }
 
   async function send(event) {
     event.preventDefault();
     const given = lines(urls.value);
+    const wish = {
+      display_name: name.value.trim(),
+      videos: given.map(({ text }) => ({ url: text, language: language.value, model: model.value })),
+      options: { expand_playlists: playlists.checked },
+    };
     replace(refusals);
     start.disabled = true;
     try {
-      const batch = await api.create({
-        request_id: crypto.randomUUID(),
-        display_name: name.value.trim(),
-        videos: given.map(({ text }) => ({ url: text, language: language.value, model: model.value })),
-        options: { expand_playlists: playlists.checked },
-      });
+      const batch = await api.create({ ...wish, request_id: idOf(wish) });
       location.hash = `#/batches/${batch.batch_id}`;
     } catch (error) {
-      if (!(error instanceof Refused) || error.status === 401) throw error;
+      if (!(error instanceof Refused)) throw error;
       replace(refusals, told(error, given, urls));
     } finally {
       start.disabled = false;
     }
+  }
+
+  // Of the same wish sent again, after an answer that was lost, no second batch is made.
+  function idOf(wish) {
+    const text = JSON.stringify(wish);
+    if (sent.text !== text) sent = { text, id: uuid() };
+    return sent.id;
   }
 
   update();
@@ -115,7 +124,7 @@ function pastBatches(first) {
   function add({ batches, next_page_token: next }) {
     list.append(...batches.map(row));
     more.hidden = !next;
-    more.onclick = async () => add(await api.batches(next));
+    more.onclick = () => attempt(async () => add(await api.batches(next)));
   }
   add(first);
   const none = h("p", { class: "hint" }, "Nothing yet. What you transcribe is listed here.");

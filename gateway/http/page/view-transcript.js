@@ -1,7 +1,7 @@
 // A finished transcript with its times; searched without leaving the page.
 
 import { api, download } from "./api.js";
-import { h, notify, outside, replace, setText } from "./dom.js";
+import { attempt, h, notify, outside, replace, setText } from "./dom.js";
 import { FILE_FORMATS, clock, count, seconds } from "./format.js";
 import { nameOf } from "./languages.js";
 
@@ -12,25 +12,33 @@ export async function showTranscript(main, { id, signal }) {
   document.title = `${transcript.source.title || "Transcript"} · Batchscribe`;
   const text = h("ol", { class: "segments" });
   const search = new Search(text);
-  replace(main, heading(transcript, id), search.element, warnings(transcript), text);
+  const copy = h("button", { type: "button", hidden: true, onclick: () => attempt(() => copyText(text)) }, "Copy text");
+  replace(main, heading(transcript, id, copy), search.element, warnings(transcript), text);
   let page = first;
   for (;;) {
     text.append(...page.transcript.segments.map((segment) => row(segment, transcript.source.url)));
     search.again();
-    if (!page.next_page_token || signal.aborted) return;
+    if (!page.next_page_token || signal.aborted) break;
     page = await api.transcript(id, page.next_page_token);
   }
+  copy.hidden = !navigator.clipboard; // Which exists only on https and localhost.
 }
 
-function heading(transcript, id) {
+async function copyText(segments) {
+  await navigator.clipboard.writeText([...segments.querySelectorAll("p")].map((p) => p.textContent).join("\n"));
+  notify("The text is copied.");
+}
+
+function heading(transcript, id, copy) {
   const { source, provenance } = transcript;
   const facts = [clock(seconds(transcript.duration)), nameOf(transcript.language_code), provenance.model, source.uploader];
-  const save = (format) => h("button", { type: "button", onclick: () => download(`/transcripts/${id}/export?format=${format}`).catch((error) => notify(error.message)) }, format);
+  const save = (format) => h("button", { type: "button", onclick: () => attempt(() => download(`/transcripts/${id}/export?format=${format}`)) }, format);
   return h("section", { class: "card head" },
     h("button", { class: "link back", type: "button", onclick: () => history.back() }, "Back"),
     h("h1", {}, source.title || source.url),
     h("p", { class: "hint" }, facts.filter(Boolean).join(" · "), " · ", outside(source.url, "source")),
-    h("div", { class: "actions", role: "group", "aria-label": "Download" }, FILE_FORMATS.map(save)));
+    h("div", { class: "actions", role: "group", "aria-label": "Download or copy" },
+      h("span", { class: "hint" }, "Download"), FILE_FORMATS.map(save), copy));
 }
 
 function warnings({ warnings, undecoded }) {
