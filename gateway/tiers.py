@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import from_json
+from pydantic_settings import NoDecode
 
 from gateway.store import MINUTE_MS, Allowance
 
@@ -56,6 +58,8 @@ _SHIPPED: Mapping[str, Mapping[str, Any]] = {
 
 
 def _over_shipped(given: object) -> object:
+    if isinstance(given, str):
+        given = from_json(given)
     if not isinstance(given, Mapping):
         return given
     return {name: _laid_over(name, given.get(name, {})) for name in {**_SHIPPED, **given}}
@@ -66,7 +70,7 @@ def _laid_over(name: str, fields: object) -> object:
 
 
 # Those given as JSON, each laid over the shipped one of its name, and the rest of those shipped.
-Tiers = Annotated[dict[str, Tier], BeforeValidator(_over_shipped)]
+Tiers = Annotated[dict[str, Tier], NoDecode, BeforeValidator(_over_shipped)]
 
 
 def named(tiers: Tiers, name: str) -> Tier:
