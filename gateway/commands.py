@@ -47,7 +47,7 @@ for name, commands in (("keys", keys), ("users", users), ("usage", usage), ("sec
     app.add_typer(commands, name=name)
 
 _USER = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
-_SPAN = re.compile(r"(\d{1,5})([mhd])")
+_SPAN = re.compile(r"([1-9]\d{0,4})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])")
 # A table that is piped is not cut to a width that nobody sees.

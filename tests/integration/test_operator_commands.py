@@ -71,6 +71,7 @@ def test_a_revoked_key_is_shown_as_such(store: str) -> None:
     [
         ("keys", "create", "--user", "Ann/b"),
         ("keys", "create", "--user", "ann", "--expires", "soon"),
+        ("keys", "create", "--user", "ann", "--expires", "0d"),
         ("keys", "create", "--user", "ann", "--tier", "gold"),
         ("keys", "create"),
     ],
