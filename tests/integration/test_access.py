@@ -225,6 +225,7 @@ async def test_a_stream_that_nobody_reads_ends_with_its_key(
         request = WatchBatchRequest(batch_id=created.batch.batch_id)
         watch = gateway.stub.WatchBatch(request, metadata=metadata(key))
         await watch.wait_for_connection()
+        await wait_until(handlers)
         await accounts.revoke(BY, key.key_id)
         await wait_until(lambda: not handlers())
         assert await asyncio.wait_for(_code_after_all(watch), 5) is (

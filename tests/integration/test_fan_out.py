@@ -206,6 +206,8 @@ async def test_busy_transcriber_costs_no_attempt_and_no_revision(redis_url: str)
         transcriber.report(TranscribeRequest(task_id="item_other_0"), TaskStage.TASK_STAGE_FETCHING)
         async with running_gateway(redis_url, [transcriber.address]) as gateway:
             batch = await gateway.create(*urls(1))
+            await wait_until(lambda: transcriber.refused)
+            transcriber.offer(1)  # Says so: the gateway tries again.
             await wait_until(lambda: transcriber.refused > 1)
             waiting = await gateway.batch(batch.batch_id)
             del transcriber.tasks["item_other_0"]
