@@ -45,7 +45,8 @@ test-all: $(READY) $(PACKAGES) ## Run every test; fail if any has to be left out
 SECONDS ?= 60
 SEED ?= 1
 chaos: $(READY) ## Kill, freeze and cut a deployment under load for SECONDS=60; fail if anything is lost.
-	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(if $(FROM),--from $(FROM))
+	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) \
+	  $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
 
 abuse: $(READY) ## Hand in addresses, media and requests of an attacker; fail if any does harm.
 	@GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.abuse
@@ -124,7 +125,7 @@ bench-frontend: $(READY) ## Measure decoding, finding speech and features, in ti
 bench-recovery: $(READY) ## Kill the engine at work, ROUNDS=5 times, and measure how soon work goes on.
 	@$(BIN)/python -m bench.recovery $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-telemetry: $(READY) ## Measure what metrics and traces cost a gateway; ROUNDS=5.
+bench-telemetry: $(READY) ## Measure what metrics and traces cost a gateway; ROUNDS=9.
 	@$(BIN)/python -m bench.telemetry $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-long: $(READY) ## Measure the memory that ten hours of audio take, and how soon a cancel frees it.

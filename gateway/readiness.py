@@ -26,8 +26,12 @@ class Readiness:
     async def run(self) -> None:
         """Check every second, for ever. Raises SchemaTooNew, which ends the gateway."""
         while True:
-            await self._say(await self._reaches_redis())
+            await self.check()
             await asyncio.sleep(CHECK_SECONDS)
+
+    async def check(self) -> None:
+        """Check once. Raises SchemaTooNew."""
+        await self._say(await self._reaches_redis())
 
     async def _reaches_redis(self) -> bool:
         try:

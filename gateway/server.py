@@ -136,6 +136,9 @@ class Server:
         """Serve while the context is open, then drain; gives the addresses by protocol."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._redis.aclose)
+            # First of all, for nothing of ours may touch data that a newer version has written.
+            readiness = Readiness(self._redis, self._health)
+            await readiness.check()
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
             server, address = self._bind(folder / "own.sock")
             await server.start()
@@ -147,7 +150,7 @@ class Server:
                     for loop in (
                         self._wakes.run(),
                         self._pool.run(),
-                        Readiness(self._redis, self._health).run(),
+                        readiness.run(),
                         self._webhooks.run(),
                         self._streams.run(),
                         self._metrics.run(Figures(self._redis)),

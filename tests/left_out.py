@@ -59,7 +59,7 @@ NEEDS = {
     ),
     "needs_history": Need(
         lambda: versions.previous() is not None,
-        "needs an earlier version to upgrade from: a clone with its history",
+        "needs an earlier version to come from and go back to: a clone with its history",
     ),
 }
 

@@ -58,7 +58,10 @@ async def check_schema(redis: Redis) -> None:
     await redis.set(key("schema"), SCHEMA, nx=True)
     found = int(await redis.get(key("schema")) or SCHEMA)
     if found > SCHEMA:
-        raise SchemaTooNew(f"the data in Redis has version {found}, this gateway knows {SCHEMA}")
+        raise SchemaTooNew(
+            f"The data in Redis has version {found}, and this gateway knows {SCHEMA}. "
+            "Run the version that wrote it, or restore a backup from before that."
+        )
 
 
 async def durability_gaps(redis: Redis) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 from tests.chaos.journal import Entry
 from tests.chaos.services import (
@@ -20,7 +21,6 @@ from tests.chaos.services import (
     TranscriberService,
 )
 from tests.chaos.sockets import calls_of
-from tests.chaos.versions import ROOT
 from tests.support import wait_until
 
 BUSY_SECONDS = 2.0
@@ -111,14 +111,15 @@ def _hand(dice: random.Random, number: int, pace_seconds: float) -> Iterator[Fau
 class Monkey:
     """Carries a plan out; everything is up again when ``run`` returns.
 
-    Whoever began as an earlier version comes back as this one. ``strikes`` is what fell where,
-    ``found_dead`` who had ended by itself.
+    Who is struck comes back as the version that lies in ``successor``. ``strikes`` is what fell
+    where, ``found_dead`` who had ended by itself.
     """
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, successor: Path) -> None:
         self.strikes: list[Strike] = []
         self.found_dead: list[str] = []
         self._deployment = deployment
+        self._successor = successor
 
     async def run(self, faults: Sequence[Fault]) -> None:
         begun = time.monotonic()
@@ -163,7 +164,7 @@ class Monkey:
         else:
             await victim.kill()
         await asyncio.sleep(fault.away_seconds)
-        victim.source = ROOT
+        victim.source = self._successor
         await victim.start()
 
     def _calls_on(self, victim: Service) -> list[Entry]:

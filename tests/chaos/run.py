@@ -32,8 +32,8 @@ PLAYLIST_SHARE = 0.2
 class Campaign:
     """What a run is made of; ``settle_seconds`` is the patience with what is open at its end.
 
-    ``source`` is where the version lies with which all processes begin, ``clocks`` by how many
-    seconds those of the gateways are wrong.
+    ``source`` is where the version lies with which all processes begin, ``successor`` that as which
+    they come back; ``clocks`` is by how many seconds those of the gateways are wrong.
     """
 
     seconds: float
@@ -43,7 +43,13 @@ class Campaign:
     settle_seconds: float = 180.0
     module: Sequence[str] = ("gateway",)
     source: Path = ROOT
+    successor: Path = ROOT
     clocks: Sequence[int] = ()
+
+    @property
+    def is_ours_alone(self) -> bool:
+        """No earlier version has a part in it: those know no playlists and keep no books."""
+        return self.source == self.successor == ROOT
 
 
 @dataclass(frozen=True)
@@ -104,15 +110,14 @@ async def run(campaign: Campaign, folder: Path) -> Report:
             receiver.url,
             campaign.seed,
             campaign.items_per_second,
-            # Earlier versions know no playlists.
-            PLAYLIST_SHARE if campaign.source == ROOT else 0.0,
+            PLAYLIST_SHARE if campaign.is_ours_alone else 0.0,
         )
-        monkey, inspection = Monkey(deployment), Inspection(redis)
+        monkey, inspection = Monkey(deployment, campaign.successor), Inspection(redis)
         auditing = asyncio.create_task(_audit(inspection, load))
         await _until_settled(campaign, monkey, load, redis)
         auditing.cancel()
         verdict = await inspection.judge(load, receiver.accepted)
-        if campaign.source == ROOT:  # Earlier versions keep no books.
+        if campaign.is_ours_alone:
             verdict.problems += await misbooked(redis, load)
         ended = [service.name for service in deployment.services if service.has_ended]
         verdict.problems += [f"{name} ended by itself" for name in (*monkey.found_dead, *ended)]

@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.monkey import Act, Fault, Target, plan
 from tests.chaos.run import Campaign, Report, run
 from tests.chaos.services import COUNT
-from tests.chaos.versions import check_out, previous
+from tests.chaos.versions import ROOT, check_out, previous
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -100,12 +100,15 @@ async def test_a_rolling_restart_loses_nothing(folder: Path) -> None:
 
 
 @pytest.mark.needs_history
-async def test_a_rolling_upgrade_loses_nothing(folder: Path) -> None:
+@pytest.mark.parametrize("is_rollback", [False, True], ids=["upgrade", "rollback"])
+async def test_a_change_of_version_loses_nothing(folder: Path, is_rollback: bool) -> None:
     """Processes of the version before and of this one share a Redis while each is replaced."""
     version = previous()
     assert version
-    source = check_out(version, folder / "before")
-    report = await run(Campaign(seconds=12.0, seed=5, faults=ONE_BY_ONE, source=source), folder)
+    before = check_out(version, folder / "before")
+    source, successor = (ROOT, before) if is_rollback else (before, ROOT)
+    campaign = Campaign(12.0, seed=5, faults=ONE_BY_ONE, source=source, successor=successor)
+    report = await run(campaign, folder)
     assert report.verdict.is_clean, report.lines()
     assert_all_had_their_turn(report)
 
