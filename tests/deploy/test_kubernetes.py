@@ -1,6 +1,5 @@
 """The manifests: what Kubernetes accepts, and what they have to agree in with the code."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import kubernetes_validate
@@ -17,9 +16,11 @@ def built() -> list[Manifest]:
     return [one for folder in FOLDERS for one in build(KUBERNETES / folder)]
 
 
-def templates(manifests: list[Manifest]) -> Iterator[dict[str, Any]]:
-    """Return those of pods."""
-    return (one["spec"]["template"] for one in manifests if "template" in one.get("spec", {}))
+def templates(manifests: list[Manifest]) -> list[dict[str, Any]]:
+    """Return those of pods, of which there are some."""
+    found = [one["spec"]["template"] for one in manifests if "template" in one.get("spec", {})]
+    assert found
+    return found
 
 
 def container(service: str, folder: str = "base") -> dict[str, Any]:
@@ -102,7 +103,9 @@ def test_nobody_reaches_a_transcriber_but_gateways() -> None:
 def test_services_select_pods_that_listen_there() -> None:
     """Every port of a service is open in the pods behind it."""
     manifests = [*build(KUBERNETES / "base"), *build(KUBERNETES / "redis")]
-    for service in (one for one in manifests if one["kind"] == "Service"):
+    services = [one for one in manifests if one["kind"] == "Service"]
+    assert services
+    for service in services:
         (behind,) = [
             template["spec"]
             for template in templates(manifests)

@@ -87,6 +87,7 @@ async def test_only_the_hash_of_a_secret_is_stored(accounts: Accounts, redis_url
     client = redis.asyncio.Redis.from_url(redis_url)
     dump = [await client.dump(name) async for name in client.scan_iter()]
     await client.aclose()
+    assert any(key.digest in value for value in dump if value)
     assert not any(key.secret.encode() in value for value in dump if value)
 
 

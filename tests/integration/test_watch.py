@@ -208,6 +208,7 @@ async def test_progress_comes_once_a_second_with_all_that_moved(redis_url: str) 
                 assert {item.index for item in response.progress_update.items} >= {0, 1}
             if len(arrivals) == 3:
                 break
+    assert len(arrivals) == 3
     pauses = [later - earlier for earlier, later in pairwise(arrivals)]
     assert all(0.9 < pause < 1.6 for pause in pauses), pauses
 

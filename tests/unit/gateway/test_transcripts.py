@@ -153,6 +153,7 @@ def test_cues_never_overlap_and_always_move_on() -> None:
         for _ in range(200)
     ]
     shown = cues(mixed, Layout(42, 2))
+    assert len(shown) > len(mixed)
     assert all(cue.start_ms < cue.end_ms for cue in shown)
     assert all(before.end_ms <= after.start_ms for before, after in pairwise(shown))
 
