@@ -217,7 +217,7 @@ async def _refusal(settings: Mapping[str, str]) -> str:
     module = next(iter(settings)).partition("_")[0].lower()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module),
-        env={"PATH": os.environ["PATH"], **settings},
+        env={"PATH": os.environ["PATH"], "GATEWAY_REDIS_URL": "unix:///nowhere", **settings},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
