@@ -130,12 +130,15 @@ async def test_the_number_of_videos_is_limited(redis_url: str, count: int) -> No
 
 
 async def test_keys_and_ids_are_checked(redis_url: str) -> None:
-    """A wrong key is 401, a missing one too; an unknown batch is 404."""
+    """A wrong key is 401, an empty and a missing one too; an unknown batch is 404."""
     async with waiting_gateway(redis_url) as http:
         wrong = await http.get(f"{ROUTE}/batch_0", headers={"Authorization": "Bearer wrong"})
-        missing = await http.get(f"{ROUTE}/batch_0", headers={"Authorization": ""})
+        empty = await http.get(f"{ROUTE}/batch_0", headers={"Authorization": ""})
         unknown = await http.get(f"{ROUTE}/batch_0")
+        del http.headers["Authorization"]
+        missing = await http.get(f"{ROUTE}/batch_0")
     assert (wrong.status_code, wrong.json()["reason"]) == (401, "TOKEN_INVALID")
+    assert (empty.status_code, empty.json()["reason"]) == (401, "TOKEN_INVALID")
     assert (missing.status_code, missing.json()["reason"]) == (401, "TOKEN_MISSING")
     assert (unknown.status_code, unknown.json()["reason"]) == (404, "BATCH_NOT_FOUND")
 
