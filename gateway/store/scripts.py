@@ -5,6 +5,7 @@ between them.
 """
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,35 +16,6 @@ from gateway.errors import StoreFull, StoreUnavailable
 from gateway.store import keys
 from gateway.store.pipeline import Argument, Pipeline
 from gateway.store.tally import TALLY_FIELDS
-
-NAMES = (
-    "create",
-    "claim",
-    "stage",
-    "expand",
-    "renew",
-    "finish",
-    "release",
-    "reap",
-    "blame",
-    "cancel",
-    "retry",
-    "delete",
-    "read",
-    "usage",
-    "ended",
-    "outbox",
-    "sent",
-    "resend",
-    "deliveries",
-    "secrets",
-    "rotate",
-    "reseal",
-    "enrol",
-    "identify",
-    "revoke",
-    "account",
-)
 
 PRELUDE = (
     "records",
@@ -58,6 +30,7 @@ PRELUDE = (
 )
 
 _FOLDER = Path(__file__).parent
+NAMES = tuple(sorted(path.stem for path in _FOLDER.glob("*.lua")))
 
 
 def _tables() -> str:
@@ -66,6 +39,7 @@ def _tables() -> str:
     return f"local KEY = {{{rows}}}\nlocal TALLY = {{{fields}}}\n"
 
 
+@cache
 def prelude() -> str:
     """Return what every script begins with; each part uses those before it."""
     parts = ((_FOLDER / "prelude" / f"{part}.lua").read_text() for part in PRELUDE)
