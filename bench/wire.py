@@ -19,7 +19,7 @@ from batchscribe.transcriber.v1.transcriber_service_pb2 import (
     TranscribeResponse,
 )
 
-from bench.wire_meter import metered
+from bench.wire_meter import WireMeter
 from tests.running_gateway import KEY, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, running, succeeded
 from tests.valkey import Valkey
@@ -140,7 +140,7 @@ async def traffic(ask: Ask, videos: int, *, over_http: bool) -> Traffic:
                 http_listen="127.0.0.1:0",
                 tiers={"unlimited": {"videos_per_batch": 500}},
             ) as gateway,
-            metered(gateway.http if over_http else gateway.address) as meter,
+            WireMeter(gateway.http if over_http else gateway.address).serving() as meter,
         ):
             await ask(meter.address, urls)
             return Traffic(meter.bytes, meter.round_trips, meter.connections)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
+from typing import Self
 
 CHUNK_BYTES = 65536
 
@@ -14,51 +15,59 @@ class TcpRelay:
     """
 
     def __init__(self, upstream: str) -> None:
+        """``upstream`` is host:port."""
         self.address = ""
+        self.connections = 0
         self.left = asyncio.Event()
         self._upstream = upstream
         self._speaks = asyncio.Event()
         self._speaks.set()
         self._writers: set[asyncio.StreamWriter] = set()
 
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Self]:
+        """Relay what comes to ``address`` while the context is open, then cut every connection."""
+        server = await asyncio.start_server(self._relay, "127.0.0.1")
+        try:
+            self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            yield self
+        finally:
+            server.close()
+            self._speaks.set()
+            for writer in self._writers:
+                writer.close()
+
     def fall_silent(self) -> None:
         self._speaks.clear()
 
-    async def serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    def heard(self, client: asyncio.StreamWriter, data: bytes, *, from_client: bool) -> None:
+        """Called with all that goes over the connection of ``client``; does nothing."""
+
+    async def _relay(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self._writers.add(client)
         host, _, port = self._upstream.rpartition(":")
         with suppress(OSError), closing(client):
             answers, server = await asyncio.open_connection(host, int(port))
             self._writers.add(server)
+            self.connections += 1
             with closing(server):
-                await asyncio.gather(self._pass_on(reader, server), self._answer(answers, client))
-
-    def close(self) -> None:
-        """Cut every connection."""
-        self._speaks.set()
-        for writer in self._writers:
-            writer.close()
+                await asyncio.gather(
+                    self._pass_on(reader, server, client), self._answer(answers, client)
+                )
 
     async def _answer(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        await self._pass_on(reader, client)
+        await self._pass_on(reader, client, client)
         self.left.set()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        client: asyncio.StreamWriter,
+    ) -> None:
         while data := await reader.read(CHUNK_BYTES):
+            self.heard(client, data, from_client=writer is not client)
             if self._speaks.is_set():
                 writer.write(data)
         if self._speaks.is_set():
             writer.close()
-
-
-@asynccontextmanager
-async def relayed(upstream: str) -> AsyncIterator[TcpRelay]:
-    """Serve a relay to ``upstream``, host:port, while the context is open."""
-    relay = TcpRelay(upstream)
-    server = await asyncio.start_server(relay.serve, "127.0.0.1")
-    try:
-        relay.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        yield relay
-    finally:
-        server.close()
-        relay.close()

@@ -2,12 +2,12 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from standardwebhooks import Webhook
 
@@ -45,6 +45,10 @@ def status(code: int, **headers: str) -> Reply:
     return reply
 
 
+async def hang_up(_: asyncio.StreamWriter) -> None:
+    """Answer nothing; the connection is closed."""
+
+
 async def never(_: asyncio.StreamWriter) -> None:
     """Let the sender wait for ever."""
     await asyncio.Event().wait()
@@ -63,31 +67,47 @@ def endless(head: str, piece: str) -> Reply:
     return reply
 
 
-@dataclass
 class WebhookReceiver:
     """Answers the nth POST with the nth reply, and those behind with the last one."""
 
-    replies: Iterator[Reply]
-    url: str = ""
-    received: list[Received] = field(default_factory=list)
-    _open: set[asyncio.Task[None]] = field(default_factory=set)
+    def __init__(self, *replies: Reply) -> None:
+        self.url = ""
+        self.received: list[Received] = []
+        self._replies = chain(replies, repeat(replies[-1] if replies else status(200)))
+        self._open: set[asyncio.Task[None]] = set()
 
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    @asynccontextmanager
+    async def receiving(self, certificate: Path | None = None) -> AsyncIterator[Self]:
+        """Receive on a port of the loopback interface, with TLS if there is a certificate."""
+        tls = _tls(certificate) if certificate else None
+        server = await asyncio.start_server(self._take, "127.0.0.1", 0, ssl=tls)
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}/told"
+        try:
+            yield self
+        finally:
+            server.close()
+            for task in self._open:
+                task.cancel()
+            await server.wait_closed()
+
+    def reply_to(self, message: Received) -> Reply:
+        """Return how ``message``, the newest, is answered."""
+        return next(self._replies)
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
         self._open.add(task)
         try:
-            self.received.append(await _read(reader))
-            await next(self.replies)(writer)
+            message = await _read(reader)
+            self.received.append(message)
+            await self.reply_to(message)(writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # The sender hung up, or the test is over.
         finally:
             writer.close()
             self._open.discard(task)
-
-    def close(self) -> None:
-        for task in self._open:
-            task.cancel()
 
 
 async def _read(reader: asyncio.StreamReader) -> Received:
@@ -97,24 +117,11 @@ async def _read(reader: asyncio.StreamReader) -> Received:
     return Received(headers, await reader.readexactly(int(headers["content-length"])))
 
 
-@asynccontextmanager
-async def receiving(
+def receiving(
     *replies: Reply, certificate: Path | None = None
-) -> AsyncIterator[WebhookReceiver]:
-    """Receive on a port of the loopback interface, with TLS if there is a certificate."""
-    first: Iterable[Reply] = replies or (status(200),)
-    *_, last = first
-    receiver = WebhookReceiver(chain(first, repeat(last)))
-    tls = _tls(certificate) if certificate else None
-    server = await asyncio.start_server(receiver.take, "127.0.0.1", 0, ssl=tls)
-    scheme = "https" if tls else "http"
-    receiver.url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}/told"
-    try:
-        yield receiver
-    finally:
-        server.close()
-        receiver.close()
-        await server.wait_closed()
+) -> AbstractAsyncContextManager[WebhookReceiver]:
+    """Receive while the context is open, and answer with ``replies`` in turn."""
+    return WebhookReceiver(*replies).receiving(certificate)
 
 
 def _tls(certificate: Path) -> ssl.SSLContext:

@@ -18,7 +18,7 @@ from tests.chaos.invariants import Inspection, Verdict
 from tests.chaos.journal import Entry
 from tests.chaos.load import Load, Promise
 from tests.chaos.monkey import Fault, Monkey, Strike, Target
-from tests.chaos.receiver import receiving
+from tests.chaos.receiver import Receiver
 from tests.chaos.services import deployed
 from tests.chaos.versions import ROOT
 from tests.support import wait_until
@@ -100,7 +100,7 @@ class Report:
 async def run(campaign: Campaign, folder: Path) -> Report:
     """Run ``campaign`` with its files in ``folder``, a short path: a socket lies there."""
     async with (
-        receiving(campaign.seed) as receiver,
+        Receiver(campaign.seed).receiving() as receiver,
         deployed(folder, campaign.module, campaign.source, campaign.clocks) as deployment,
         contextlib.aclosing(connect(deployment.redis.url)) as redis,
     ):

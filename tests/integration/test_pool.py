@@ -16,7 +16,7 @@ from servicekit import tasks
 from tests.running_gateway import running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, running, waiting
 from tests.support import free_port, wait_until
-from tests.tcp_relay import relayed
+from tests.tcp_relay import TcpRelay
 
 NAME = "transcribers.test"
 SUCCEEDED = ItemState.ITEM_STATE_SUCCEEDED
@@ -158,7 +158,7 @@ async def test_a_silent_transcriber_loses_its_work_within_twelve_seconds(redis_u
     async with (
         running(cut_off),
         running(other),
-        relayed(cut_off.address) as relay,
+        TcpRelay(cut_off.address).serving() as relay,
         running_gateway(redis_url, [relay.address, other.address]) as gateway,
     ):
         batch = await gateway.create("http://x/1")

@@ -26,7 +26,7 @@ from tests.redis_proxy import proxied
 from tests.running_gateway import METADATA, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, running, waiting
 from tests.support import wait_until
-from tests.tcp_relay import relayed
+from tests.tcp_relay import TcpRelay
 from tests.valkey import Valkey
 
 SUCCEEDED = ItemState.ITEM_STATE_SUCCEEDED
@@ -166,7 +166,7 @@ async def test_a_watcher_that_is_cut_off_is_noticed(
     """A client that vanishes without a FIN is let go of when it answers no ping."""
     impatient = [(name, ms // 30 if name in KEEPALIVE else ms) for name, ms in SERVER_OPTIONS]
     monkeypatch.setattr("gateway.server.SERVER_OPTIONS", impatient)
-    async with running_gateway(redis_url) as gateway, relayed(gateway.address) as relay:
+    async with running_gateway(redis_url) as gateway, TcpRelay(gateway.address).serving() as relay:
         batch = await gateway.create("http://x/1")
         async with grpc.aio.insecure_channel(relay.address) as channel:
             request = WatchBatchRequest(batch_id=batch.batch_id)

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import closing
 
-from bench.wire_meter import metered
+from bench.wire_meter import WireMeter
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -16,7 +16,7 @@ async def test_bytes_and_round_trips_are_counted() -> None:
     """Both directions count; a connection is a round trip, and so is each question."""
     async with await asyncio.start_server(_echo, "127.0.0.1") as echo:
         port = echo.sockets[0].getsockname()[1]
-        async with metered(f"127.0.0.1:{port}") as meter:
+        async with WireMeter(f"127.0.0.1:{port}").serving() as meter:
             host, _, meter_port = meter.address.rpartition(":")
             for _ in range(2):
                 reader, writer = await asyncio.open_connection(host, int(meter_port))
