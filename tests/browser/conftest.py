@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.browser.chromium import find_chromium
-from tests.browser.story import Story
+from tests.browser.story import ELSEWHERE, Story
 from tests.running_gateway import KEY, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, running
 
@@ -14,9 +14,12 @@ from tests.scripted_transcriber import ScriptedTranscriber, running
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        # Chromium's own sandbox does not start for root.
         browser = await playwright.chromium.launch(
-            executable_path=find_chromium(), args=["--no-sandbox"]
+            executable_path=find_chromium(),
+            args=[
+                "--no-sandbox",  # It does not start for root.
+                f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1",
+            ],
         )
         yield browser
         await browser.close()

@@ -15,6 +15,8 @@ from tests.scripted_transcriber import ScriptedTranscriber, failed, succeeded
 
 HOSTILE = "<img src=x onerror='window.owned=1'><script>window.owned=1</script>"
 SECONDS = 600
+# Plain http from here is not a secure context, which the same from 127.0.0.1 is.
+ELSEWHERE = "batchscribe.test"
 
 
 @dataclass

@@ -9,7 +9,7 @@ from batchscribe.client.discovery import Server
 from batchscribe.local.page import sign_in_file
 from playwright.async_api import Browser, Page, Route, expect
 
-from tests.browser.story import HOSTILE, Story
+from tests.browser.story import ELSEWHERE, HOSTILE, Story
 from tests.running_gateway import KEY, running_gateway
 from tests.scripted_transcriber import ScriptedTranscriber, running
 
@@ -92,6 +92,18 @@ async def test_the_sign_in_file_leads_to_the_page(
     page = await browser.new_page()  # A tab that has no key yet.
     await page.goto(file.as_uri())
     await expect(page.get_by_role("heading", name="New batch")).to_be_visible()
+
+
+async def test_a_shared_server_needs_no_tls(story: Story) -> None:
+    """The page does without what browsers keep for https and localhost."""
+    page = story.page
+    await page.goto(f"{story.root.replace('127.0.0.1', ELSEWHERE)}#key={KEY}")
+    assert await page.evaluate("isSecureContext") is False
+    await story.paste(LECTURES[0])
+    story.end(LECTURES[0])
+    await story.row("lecture-0").get_by_role("link", name=HOSTILE).click()
+    await expect(page.get_by_text("Sentence 19 of the lecture.")).to_be_visible()
+    await expect(page.get_by_role("button", name="Copy text")).to_be_hidden()
 
 
 async def test_refusals_stand_beside_their_lines(story: Story) -> None:

@@ -23,7 +23,7 @@ export const key = {
   forget: () => sessionStorage.removeItem(KEY),
 };
 
-const unreachable = () => {
+export const unreachable = () => {
   throw new Refused(0, { detail: "The service cannot be reached. It may be restarting." });
 };
 

@@ -1,7 +1,7 @@
 // Server-sent events over fetch, which can carry the key. The stream resumes after the last event
 // it gave, for as long as it takes, until the server says that it is over.
 
-import { Refused, request } from "./api.js";
+import { Refused, request, unreachable } from "./api.js";
 
 const SOONEST_MS = 500;
 const LATEST_MS = 15_000;
@@ -23,7 +23,7 @@ export async function follow(path, { told, changed, signal }) {
       }
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof Refused && !error.mayPass) throw error;
+      if (!(error instanceof Refused) || !error.mayPass) throw error;
     }
     changed(false);
     await pause(Math.random() * Math.min(LATEST_MS, SOONEST_MS * 2 ** ++failures), signal);
@@ -34,7 +34,7 @@ async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch(unreachable);
     if (done) return;
     const blocks = (held + value).split(/\r?\n\r?\n/);
     held = blocks.pop();

@@ -32,9 +32,10 @@ async function copyText(segments) {
 function heading(transcript, id, copy) {
   const { source, provenance } = transcript;
   const facts = [clock(seconds(transcript.duration)), nameOf(transcript.language_code), provenance.model, source.uploader];
+  const back = () => { if (history.length > 1) history.back(); else location.hash = "#/"; };
   const save = (format) => h("button", { type: "button", onclick: () => attempt(() => download(`/transcripts/${id}/export?format=${format}`)) }, format);
   return h("section", { class: "card head" },
-    h("button", { class: "link back", type: "button", onclick: () => history.back() }, "Back"),
+    h("button", { class: "link back", type: "button", onclick: back }, "Back"),
     h("h1", {}, source.title || source.url),
     h("p", { class: "hint" }, facts.filter(Boolean).join(" · "), " · ", outside(source.url, "source")),
     h("div", { class: "actions", role: "group", "aria-label": "Download or copy" },
