@@ -1,4 +1,4 @@
-"""A watch as server-sent events: the id is the revision, so browsers resume where they were."""
+"""A watch as server-sent events: the id is the revision, so readers resume where they were."""
 
 import json
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ _RECONNECT_MS = 1_000
 _MAX_REVISION = 2**63 - 1
 
 # Coming back would end the same way. After any other failure the stream just closes, and the
-# browser comes back by itself with the id of the last event it saw.
+# reader comes back with the id of the last event it saw.
 _FINAL = (
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.UNAUTHENTICATED,
@@ -31,7 +31,7 @@ _FINAL = (
 )
 
 _AFTER = "The last revision you have seen; 0 starts with a snapshot."
-_LAST = "The id of the last event you have seen, as browsers send it when they come back."
+_LAST = "The id of the last event you have seen, as readers of events send it by themselves."
 _STREAM: Schema = {"type": "string", "description": "The data of each event is WatchBatchResponse."}
 
 Revision = Annotated[int, Query(ge=0, le=_MAX_REVISION, description=_AFTER)]
