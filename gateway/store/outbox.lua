@@ -17,6 +17,10 @@ local function take(receiver)
   end
 end
 
+local function receiver_of(message)
+  return message.user .. '/' .. message.url:match('^%a+://([^/?#]*)')
+end
+
 local function has_room(receiver, user)
   return (taken[receiver] or 0) < MOST_PER_RECEIVER and (taken[user] or 0) < MOST_PER_USER
 end
@@ -28,8 +32,10 @@ local due = redis.call('ZRANGEBYSCORE', key('outbox'), '-inf', now, 'LIMIT', 0, 
 for _, member in ipairs(due) do
   if #leased == count then break end
   local message = load_message(member)
-  local receiver = message.user .. '/' .. message.url:match('^%a+://([^/?#]*)')
-  if has_room(receiver, message.user) then
+  local receiver = message and receiver_of(message)
+  if not message then
+    redis.call('ZREM', key('outbox'), member)
+  elseif has_room(receiver, message.user) then
     take(receiver)
     set(message, {
       leased = 1, epoch = message.epoch + 1, attempts = message.attempts + 1,

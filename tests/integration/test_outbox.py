@@ -12,7 +12,7 @@ from batchscribe.v1.webhook_service_pb2 import DeliveryState
 
 from gateway.errors import NotFound
 from gateway.ids import item_id, new_batch_id
-from gateway.store import BatchStore, NewBatch, Outbox, SendResult, connect
+from gateway.store import BatchStore, NewBatch, Outbox, SendResult, connect, keys
 from gateway.webhooks import SendPolicy, WebhookSender
 from servicekit import tasks
 from servicekit.egress import Egress, exemption
@@ -160,6 +160,16 @@ async def test_a_long_queue_hides_nobody(stored: Stored) -> None:
     assert await stored.outbox.claim(8, LONG_MS, busy) == []
     [found] = await stored.outbox.claim(8, LONG_MS, busy)
     assert found.receiver == "ann/other.test"
+
+
+async def test_a_spoilt_message_holds_nobody_up(stored: Stored, redis_url: str) -> None:
+    """A message that somebody else has overwritten is passed over, and those behind it are sent."""
+    spoilt, sound = await stored.end_batch(), await stored.end_batch("https://other.test/")
+    async with connect(redis_url) as redis:
+        [delivery] = await stored.outbox.deliveries(USER, spoilt)
+        await redis.set(keys.key("message", USER, delivery.webhook_id), "not ours")
+        claimed = await stored.outbox.claim(8, LONG_MS)
+    assert [message.batch_id for message in claimed] == [sound]
 
 
 async def test_secrets_of_rotations_nobody_saw_drop_no_other(stored: Stored) -> None:

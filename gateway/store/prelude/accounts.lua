@@ -5,7 +5,7 @@ local MOST_AUDITED = 10000
 
 local function load_account(user)
   local name = key('account', user)
-  local account = as_hash(redis.call('HGETALL', name))
+  local account = load_hash(name)
   if not account.tier then return nil end
   account.key, account.user = name, user
   return account
@@ -13,7 +13,7 @@ end
 
 local function load_apikey(id)
   local name = key('apikey', id)
-  local apikey = as_hash(redis.call('HGETALL', name))
+  local apikey = load_hash(name)
   if not apikey.user then return nil end
   apikey.key, apikey.id = name, id
   return apikey

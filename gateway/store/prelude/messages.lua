@@ -5,7 +5,7 @@ local MESSAGE_PENDING = 1
 local function load_message(member)
   local user, id = member:match('^([^/]+)/(.*)$')
   local name = key('message', user, id)
-  local message = as_hash(redis.call('HGETALL', name))
+  local message = load_hash(name)
   if not message.state then return nil end
   message.key, message.user, message.member = name, user, member
   return message
