@@ -137,7 +137,7 @@ class Dispatcher:
         adoptable, self._adoptable = self._adoptable, set()
         # All at once, in this order: one after the other a large pool would wait for its turn.
         async with asyncio.TaskGroup() as claims:
-            for transcriber in self._pool.reachable(adoptable):
+            for transcriber in self._pool.reachable(adoptable | self._op_ids.keys()):
                 claims.create_task(self._claim_for(transcriber))
 
     async def _claim_for(self, transcriber: Transcriber) -> None:
