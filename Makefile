@@ -33,8 +33,9 @@ help: ## List the targets.
 demo: $(READY) ## Transcribe the sample videos with everything on this machine.
 	@$(BIN)/batchscribe demo
 
-# Tests wait more than they compute; those of one file stay together.
-PYTEST := $(BIN)/pytest -q --numprocesses 4 --dist loadfile
+# Tests wait more than they compute; those of one file stay together. Files come in their order: by
+# the number of their tests the longest, of one or two, would come last and alone.
+PYTEST := $(BIN)/pytest -q --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: $(READY) ## Run every test this machine can run, and say what was left out.
 	$(PYTEST)
