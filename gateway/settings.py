@@ -1,23 +1,28 @@
 """Every setting of the gateway, read once from the environment (prefix ``GATEWAY_``)."""
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 from redis.asyncio.connection import parse_url
 
 from gateway.api_key import ApiKey
 from gateway.secret_box import SecretBox
 from gateway.tiers import Tiers
-from servicekit.egress import WEB_PORTS, Exemption, exemption
-from servicekit.settings import Address, LogLevel, MaybeAddress, ServiceSettings, host_and_port
+from servicekit.egress import WEB_PORTS
+from servicekit.settings import (
+    Address,
+    Addresses,
+    Exemptions,
+    LogLevel,
+    MaybeAddress,
+    Names,
+    Ports,
+    ServiceSettings,
+    Waits,
+    split,
+)
 from servicekit.tls import PemFiles
-
-Exemptions = Annotated[tuple[Annotated[Exemption, BeforeValidator(exemption)], ...], NoDecode]
-Names = Annotated[tuple[str, ...], NoDecode]
-Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode]
-Waits = Annotated[tuple[Annotated[float, Field(ge=0)], ...], NoDecode]
 
 
 class Settings(ServiceSettings):
@@ -63,7 +68,7 @@ class Settings(ServiceSettings):
         description="Keys that seal webhook secrets in Redis: the first one seals, all open. "
         "`python -m gateway secrets new-key` prints one.",
     )
-    transcribers: Names = Field(
+    transcribers: Addresses = Field(
         ("127.0.0.1:50061",),
         description="Transcribers as host:port; every address behind a host name is used.",
     )
@@ -115,20 +120,6 @@ class Settings(ServiceSettings):
     reflection: bool = Field(True, description="Serve gRPC reflection, for grpcurl and buf curl.")
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
-    @field_validator(
-        "transcribers",
-        "models",
-        "webhook_retry_seconds",
-        "egress_ports",
-        "egress_allow",
-        mode="before",
-    )
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(name.strip() for name in value.split(",") if name.strip())
-
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: SecretStr) -> SecretStr:
@@ -142,7 +133,7 @@ class Settings(ServiceSettings):
     @classmethod
     def _check_encryption_keys(cls, value: SecretStr) -> SecretStr:
         try:
-            SecretBox(_split_secret(value))
+            SecretBox(split(value.get_secret_value()))
         except ValueError:
             raise ValueError("each key is 32 bytes in URL-safe base64") from None
         return value
@@ -150,7 +141,7 @@ class Settings(ServiceSettings):
     @property
     def secret_box(self) -> SecretBox:
         """What seals secrets in Redis."""
-        return SecretBox(_split_secret(self.encryption_keys))
+        return SecretBox(split(self.encryption_keys.get_secret_value()))
 
     @model_validator(mode="after")
     def _check_pairs(self) -> "Settings":
@@ -175,18 +166,9 @@ class Settings(ServiceSettings):
         )
         return files if files.cert or files.ca else None
 
-    @field_validator("transcribers")
-    @classmethod
-    def _has_ports(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(host_and_port, addresses))
-
     @field_validator("api_key")
     @classmethod
     def _check_key(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value() and not ApiKey.parse(value.get_secret_value()):
             raise ValueError("a key looks like bs_<id>_<secret>, with a secret of 32 signs or more")
         return value
-
-
-def _split_secret(value: SecretStr) -> list[str]:
-    return [key.strip() for key in value.get_secret_value().split(",") if key.strip()]

@@ -95,16 +95,17 @@ def exemption(text: str) -> Exemption:
 
     Without a port the two of the web are meant. IPv6 stands in brackets. Raises ValueError.
     """
+    form = "host:port, network:port or [IPv6]:port"
     parts = _RULE.fullmatch(text.lower())
     if parts is None:
-        raise ValueError(f"{text!r} is no host:port, network:port or [IPv6]:port")
+        raise ValueError(f"{text!r} is no {form}")
     ports = {None: WEB_PORTS, "*": (ANY_PORT,)}.get(parts["port"]) or (int(parts["port"]),)
     host = parts["v6"] or parts["host"]
     try:
         return Exemption("", ipaddress.ip_network(host), ports)
-    except ValueError:
+    except ValueError as error:
         if parts["v6"] or not _NAME.fullmatch(host):
-            raise
+            raise ValueError(f"{error}; write {form}") from None
     return Exemption(host, None, ports)
 
 

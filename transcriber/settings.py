@@ -9,23 +9,26 @@ from typing import Annotated
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     DirectoryPath,
     Field,
     SecretStr,
     field_validator,
     model_validator,
 )
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 from python_socks import parse_proxy_url
 
-from servicekit.egress import WEB_PORTS, Exemption, exemption
-from servicekit.settings import Address, LogLevel, MaybeAddress, ServiceSettings
+from servicekit.egress import WEB_PORTS
+from servicekit.settings import (
+    Address,
+    Exemptions,
+    LogLevel,
+    MaybeAddress,
+    Names,
+    Ports,
+    ServiceSettings,
+)
 from servicekit.tls import PemFiles
-
-Exemptions = Annotated[tuple[Annotated[Exemption, BeforeValidator(exemption)], ...], NoDecode]
-Names = Annotated[tuple[str, ...], NoDecode]
-Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode]
 
 
 def _user_to_become(name: str) -> str:
@@ -146,13 +149,6 @@ class Settings(ServiceSettings):
     )
     reflection: bool = Field(True, description="Serve gRPC reflection, for grpcurl and buf curl.")
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
-
-    @field_validator("models", "preload", "egress_ports", "egress_allow", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(name.strip() for name in value.split(",") if name.strip())
 
     @field_validator("proxy")
     @classmethod
