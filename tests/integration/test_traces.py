@@ -183,7 +183,7 @@ async def test_by_default_a_few_traces_are_recorded(
                 with by_default.span(name, under=under):
                     pass
     assert len(collector.spans("known")) == 1000
-    assert 10 < len(collector.spans("new")) < 120
+    assert 0 < len(collector.spans("new")) < 60
 
 
 async def test_a_log_line_names_its_span(
