@@ -135,6 +135,21 @@ async def test_an_uncertain_language_fails_where_certainty_is_asked(
     assert met.transcript.language_code == "en"
 
 
+async def test_languages(transcriber: Transcriber, samples_url: str) -> None:
+    """A multilingual model hears which language is spoken; each refuses what it was not taught."""
+    url = f"{samples_url}/rain.m4a"
+    heard, refused, too_new = await asyncio.gather(
+        transcriber.transcribe(url, "any language", model="base", language="auto"),
+        transcriber.transcribe(url, "not taught", model="tiny.en", language="de"),
+        transcriber.transcribe(url, "too new", model="base", language="yue"),
+    )
+    assert heard.transcript.language_code == "en"
+    assert heard.transcript.language_probability > 0.5
+    assert not heard.transcript.warnings
+    assert refused.error.reason == "LANGUAGE_NOT_SUPPORTED"
+    assert too_new.error.reason == "LANGUAGE_NOT_SUPPORTED"
+
+
 async def test_a_moment_of_sound_is_no_crash(transcriber: Transcriber, media: MediaServer) -> None:
     """Ten milliseconds without a voice filter, with word times: the engine lives on."""
     noise = np.random.default_rng(1).integers(-9000, 9000, RATE // 100).astype(np.int16)

@@ -1,6 +1,5 @@
 """A real transcriber, the real model and real HTTP: what becomes of a task."""
 
-import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -243,19 +242,3 @@ async def test_a_source_that_never_ends_is_given_up(tmp_path: Path, media: Media
         error = (await hasty.transcribe(slow, "endless")).error
     assert error.reason == "SOURCE_TIMED_OUT"
     assert error.retryable
-
-
-async def test_languages(tmp_path: Path, samples_url: str) -> None:
-    """A multilingual model hears which language is spoken; each refuses what it was not taught."""
-    url = f"{samples_url}/rain.m4a"
-    async with running_transcriber(tmp_path, models="base,tiny.en") as able:
-        heard, refused, too_new = await asyncio.gather(
-            able.transcribe(url, "heard", model="base", language="auto"),
-            able.transcribe(url, "refused", model="tiny.en", language="de"),
-            able.transcribe(url, "too new", model="base", language="yue"),
-        )
-    assert heard.transcript.language_code == "en"
-    assert heard.transcript.language_probability > 0.5
-    assert not heard.transcript.warnings
-    assert refused.error.reason == "LANGUAGE_NOT_SUPPORTED"
-    assert too_new.error.reason == "LANGUAGE_NOT_SUPPORTED"

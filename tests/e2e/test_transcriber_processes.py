@@ -16,6 +16,7 @@ from tests.e2e.transcriber import MODEL, Transcriber, refusal, running_transcrib
 from tests.media import Answer, MediaServer
 from tests.support import wait_until
 from transcriber import models
+from transcriber.scratch import Scratch
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -171,13 +172,13 @@ async def test_work_beyond_the_grace_is_handed_back(tmp_path: Path, lecture: str
 
 
 async def test_children_die_with_their_parent(tmp_path: Path) -> None:
-    """A killed transcriber leaves no process, and the next one removes its files."""
+    """A killed transcriber leaves no process, and the scratch of the next one removes its files."""
     async with running_transcriber(tmp_path) as killed:
         children = killed.children().values()
         killed.process.kill()
         await wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
-    async with running_transcriber(tmp_path) as next_one:
-        assert len(list(next_one.work_dir.iterdir())) == 1
+    with Scratch(killed.work_dir):
+        assert len(list(killed.work_dir.iterdir())) == 1
 
 
 async def test_a_model_that_cannot_be_loaded_ends_the_start(tmp_path: Path) -> None:
