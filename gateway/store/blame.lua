@@ -7,11 +7,10 @@ local suspects = key('suspects', ARGV[1])
 local members = redis.call('SMEMBERS', suspects)
 redis.call('DEL', suspects)
 for _, member in ipairs(members) do
-  local item = load_item(member)
+  local item, batch = load_both(member)
   if item and not has_ended(item.state) then
     set(item, {suspect = tonumber(item.suspect) + 1})
     if tonumber(item.suspect) >= tonumber(ARGV[2]) then
-      local batch = load_batch(item.user, item.batch)
       if item.cancel == '1' then
         settle_item(batch, item, CANCELLED)
       else

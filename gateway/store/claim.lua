@@ -42,17 +42,17 @@ local function adopt()
   local offered = redis.call('ZRANGE', key('adopt', address), 0, -1)
   if #offered > 0 then redis.call('DEL', key('adopt', address)) end
   for _, member in ipairs(offered) do
-    local item = load_item(member)
-    if is_waiting(item) then lease(load_batch(item.user, item.batch), item) end
+    local item, batch = load_both(member)
+    if is_waiting(item) then lease(batch, item) end
   end
 end
 
 local function promote_due()
   local due = redis.call('ZRANGEBYSCORE', key('delayed'), '-inf', now, 'LIMIT', 0, 100)
   for _, member in ipairs(due) do
-    local item = load_item(member)
+    local item, batch = load_both(member)
     if item then
-      requeue(load_batch(item.user, item.batch), item, 0)
+      requeue(batch, item, 0)
     else
       redis.call('ZREM', key('delayed'), member)
     end
@@ -63,7 +63,11 @@ end
 local function next_batch()
   local user = redis.call('ZRANGE', key('users'), 0, 0)[1]
   if not user then return nil end
-  return load_batch(user, redis.call('ZRANGE', key('runnable', user), 0, 0)[1])
+  local batch_id = redis.call('ZRANGE', key('runnable', user), 0, 0)[1]
+  local batch = load_batch(user, batch_id)
+  if batch then return batch end
+  leave_queue(user, batch_id)
+  return next_batch()
 end
 
 local function serve(batch)
@@ -119,10 +123,12 @@ local function take_next(batch)
   end
 end
 
--- True if the transcriber is free for others again, because the item's site asked to wait meanwhile.
-local function take_reserved(item)
+-- True if the transcriber is free for others again: the item is gone, or its site asked to wait.
+local function take_reserved(member)
+  local item, batch = load_both(member)
+  if not item then return redis.call('DEL', alone) == 1 end
   if not is_waiting(item) then return false end
-  local batch, wait_ms = load_batch(item.user, item.batch), site_wait_ms(item)
+  local wait_ms = site_wait_ms(item)
   if wait_ms > 0 then
     requeue(batch, item, wait_ms)
   elseif held() == 0 then
@@ -138,7 +144,7 @@ local most = #leases + count
 while #leases < most and held() < slots do
   local reserved = redis.call('GET', alone)
   if reserved then
-    if not take_reserved(load_item(reserved)) then break end
+    if not take_reserved(reserved) then break end
   else
     local batch = next_batch()
     if not batch then break end

@@ -6,13 +6,12 @@
 -- is made of its video at once. If the user may not have so many, the playlist has FAILED with
 -- `refusal`.
 
-local item = load_item(ARGV[1])
+local item, batch = load_both(ARGV[1])
 local epoch, is_cut, notice, refusal = tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4], ARGV[5]
 if item and tonumber(item.expanded_epoch) == epoch then return 'OK' end
 if not item or not is_leased(item, epoch) then return 'STALE' end
 
 local FIRST, WIDTH = 6, 6
-local batch = load_batch(item.user, item.batch)
 local given = (#ARGV - FIRST + 1) / WIDTH
 local count = math.min(given, batch.max_total - batch.total + 1)
 local known, fresh = {}, 0

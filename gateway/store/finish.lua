@@ -4,13 +4,12 @@
 -- Ends an item: SUCCEEDED, with its transcript, FAILED or CANCELLED. The first end wins; a replay of
 -- it is OK. A cancel that was asked for turns a failure into CANCELLED, never a success.
 
-local item = load_item(ARGV[1])
+local item, batch = load_both(ARGV[1])
 local epoch, state = tonumber(ARGV[2]), tonumber(ARGV[3])
 if not item then return 'STALE' end
 if has_ended(item.state) and tonumber(item.ended_epoch) == epoch then return 'OK' end
 if not is_leased(item, epoch) then return 'STALE' end
 
-local batch = load_batch(item.user, item.batch)
 if state == FAILED and item.cancel == '1' then state = CANCELLED end
 count_attempt(batch, item)
 learn_duration(batch, item, ARGV[7])

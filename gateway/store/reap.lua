@@ -20,9 +20,8 @@ local function due(name, most)
 end
 
 local function take_back(member)
-  local item = load_item(member)
+  local item, batch = load_both(member)
   if not item then return redis.call('ZREM', key('leases'), member) end
-  local batch = load_batch(item.user, item.batch)
   set(item, {lost = tonumber(item.lost) + 1})
   if item.cancel == '1' then
     settle_item(batch, item, CANCELLED)

@@ -11,11 +11,10 @@
 --   over   this gateway is going away; the work goes on and may be adopted; no attempt is used
 --   lost   the transcriber vanished; no attempt is used, and `boot_id` says which run it was
 
-local item = load_item(ARGV[1])
+local item, batch = load_both(ARGV[1])
 if not item or not is_leased(item, tonumber(ARGV[2])) then return 'STALE' end
 local kind, delay_ms, outcome, reason = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local limit, last_outcome, boot_id = tonumber(ARGV[7]), ARGV[8], ARGV[9]
-local batch = load_batch(item.user, item.batch)
 local FIRST_WAIT_MS, LONGEST_WAIT_MS = 60000, 3600000
 
 local function wait_retry(wait_ms)

@@ -3,10 +3,9 @@
 -- Moves a leased item forward to FETCHING or TRANSCRIBING and stores what the transcriber learned.
 -- The same stage again changes nothing and makes no revision.
 
-local item = load_item(ARGV[1])
+local item, batch = load_both(ARGV[1])
 if not item or not is_leased(item, tonumber(ARGV[2])) then return 'STALE' end
 local worker, state, title, duration_ms = ARGV[3], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
-local batch = load_batch(item.user, item.batch)
 
 local is_first = item.attempt_epoch ~= item.epoch
 local is_news = is_first or state > tonumber(item.state) or (title ~= '' and title ~= item.title)

@@ -26,6 +26,7 @@ from gateway.store import (
     SchemaTooNew,
     check_schema,
     connect,
+    keys,
 )
 from gateway.store.reading import StoredEvent
 from tests.support import wait_until
@@ -468,6 +469,38 @@ async def test_delete_needs_an_ended_batch(store: BatchStore) -> None:
         await store.batch(USER, batch_id, with_items=False)
     with pytest.raises(NotFound):
         await store.delete(USER, batch_id)
+
+
+async def test_a_spoilt_batch_holds_nobody_up(
+    store: BatchStore, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches that somebody else has overwritten are passed over, leased or ready; others go on."""
+    monkeypatch.setattr("gateway.store.batch_store.LEASE_MS", 0)
+    spoilt = [await store.create(USER, new_batch(total=1)) for _ in range(2)]
+    await claim(store)
+    sound = await store.create("bob", new_batch(total=1))
+    async with connect(redis_url) as redis:
+        for batch_id in spoilt:
+            await redis.set(keys.key("batch", USER, batch_id), "not ours")
+    assert (await store.reap())[0] == 1
+    (lease,) = await claim(store, count=2)
+    assert lease.batch_id == sound
+    assert await succeed(store, lease)
+    assert await claim(store) == []
+
+
+async def test_a_spoilt_suspect_lets_go_of_its_transcriber(
+    store: BatchStore, redis_url: str
+) -> None:
+    """A transcriber that was kept for one item serves others once that item is overwritten."""
+    await suspected(store, 2)
+    (suspect,) = await wait_until(lambda: claim(store))
+    await store.create("bob", new_batch(total=1))
+    assert await claim(store) == [], "nothing starts beside a suspect"
+    async with connect(redis_url) as redis:
+        await redis.set(keys.key("item", USER, suspect.item_id), "not ours")
+    (lease,) = await claim(store)
+    assert lease.user == "bob"
 
 
 async def test_data_of_a_newer_version_is_refused(redis_url: str) -> None:

@@ -5,6 +5,14 @@ local function least_service()
   return tonumber(first[2] or '0')
 end
 
+local function leave_queue(user, batch_id)
+  redis.call('ZREM', key('runnable', user), batch_id)
+  if redis.call('ZCARD', key('runnable', user)) > 0 then return end
+  local has_left = redis.call('ZREM', key('users'), user) == 1
+  -- When nobody waits nobody is ahead of anybody.
+  if has_left and redis.call('ZCARD', key('users')) == 0 then redis.call('DEL', key('served')) end
+end
+
 -- A batch stands in its user's runnable list, and the user in `users`, only while the batch has a
 -- ready item and a free place. Every change of either ends here.
 local function settle_queue(batch)
@@ -22,12 +30,7 @@ local function settle_queue(batch)
     end
     woken[batch.user .. '/' .. batch.id] = true
   else
-    redis.call('ZREM', runnable, batch.id)
-    if redis.call('ZCARD', runnable) == 0 then
-      local has_left = redis.call('ZREM', key('users'), batch.user) == 1
-      -- When nobody waits nobody is ahead of anybody.
-      if has_left and redis.call('ZCARD', key('users')) == 0 then redis.call('DEL', key('served')) end
-    end
+    leave_queue(batch.user, batch.id)
   end
 end
 

@@ -45,6 +45,13 @@ local function load_item(member)
   return item
 end
 
+-- An item and its batch; nil if something else lies in the place of either.
+local function load_both(member)
+  local item = load_item(member)
+  local batch = item and load_batch(item.user, item.batch)
+  if batch then return item, batch end
+end
+
 local function set(thing, fields)
   local flat = {}
   for field, value in pairs(fields) do
