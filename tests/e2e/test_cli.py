@@ -193,6 +193,7 @@ async def test_titles_cannot_command_the_terminal(cli: Cli) -> None:
         (["transcribe", "a", "--format", "docx"], "docx"),
         (["nonsense"], "nonsense"),
         (["get"], "BATCH_ID"),
+        (["get", "trans_1", "-o", "texts"], "id of one"),
         (["up", "--port", "70000"], "--port"),
     ],
 )

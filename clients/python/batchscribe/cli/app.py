@@ -198,10 +198,13 @@ def get(
     json_lines: JsonOption = False,
 ) -> None:
     """Show a batch, or with -o fetch its transcripts; of a transcript's id, print the text."""
+    is_transcript = batch_id.startswith("trans_")
+    if output and is_transcript:
+        raise session.Misuse("-o fetches the transcripts of a batch: give it the id of one.")
     folder = TranscriptFolder(output, file_format) if output else None
 
     async def show(client: Client) -> None:
-        if batch_id.startswith("trans_"):
+        if is_transcript:
             await delivery.print_transcript(client, batch_id, file_format, json_lines)
             return
         batch = await client.get_batch(batch_id)
