@@ -4,7 +4,6 @@ Exit code 0: all is well. 1: a video or the command failed. 2: it was called the
 130: it was interrupted.
 """
 
-import asyncio
 import sys
 from functools import partial
 from pathlib import Path
@@ -67,9 +66,8 @@ def up(
     ] = False,
 ) -> None:
     """Run everything on this machine, in the foreground, until Ctrl-C."""
-    from batchscribe.local.page import open_page
+    from batchscribe.cli.up import stay_up
     from batchscribe.local.plan import StackSettings
-    from batchscribe.local.stack import running
 
     settings = StackSettings(
         data_dir=data_dir or discovery.default_data_dir(),
@@ -80,25 +78,8 @@ def up(
         media_root=media_root,
         redis_url=redis_url,
     )
-
-    session.say(on_stderr, "Starting Redis, a gateway and transcribers.")
-
-    async def stay() -> None:
-        async with running(settings, partial(session.say, on_stderr)) as server:
-            session.say(
-                on_stderr,
-                f"Ready. gRPC on {server.address}, page and REST on http://{server.http}.",
-            )
-            if open_browser and not open_page(settings.data_dir, server):
-                session.say(on_stderr, "There is no browser to open here: open the address above.")
-            session.say(on_stderr, f"Data, key and logs are in {settings.data_dir}. Ctrl-C stops.")
-            try:
-                await asyncio.Event().wait()
-            finally:
-                session.say(on_stderr, "Stopping: what runs goes on when you start again.")
-
     try:
-        session.run(stay())
+        session.run(stay_up(settings, open_browser, partial(session.say, on_stderr)))
     except KeyboardInterrupt:
         session.say(on_stderr, "Stopped.")
 
