@@ -180,8 +180,12 @@ async def measure(items: int) -> Ledger:
 def report(ledger: Ledger, seconds: float, valkey: Valkey) -> None:
     with redis.Redis.from_url(valkey.url) as client:
         memory, cpu = client.info("memory"), client.info("cpu")
+        scripts = client.info("commandstats")["cmdstat_evalsha"]["calls"] / ledger.ended
     busy = (cpu["used_cpu_user"] + cpu["used_cpu_sys"]) / seconds
-    print(f"{seconds:.0f} s, {ledger.ended / seconds:.0f} items/s, Redis {busy:.2f} of a core.")
+    print(
+        f"{seconds:.0f} s, {ledger.ended / seconds:.0f} items/s; "
+        f"Redis: {busy:.2f} of a core, {scripts:.1f} scripts an item"
+    )
     print(
         f"{'open batches':>12}{'batches':>9}{'p50 wait s':>12}{'p99 wait s':>12}{'p99 share':>12}"
     )

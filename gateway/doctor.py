@@ -156,8 +156,8 @@ async def _status(link: Link) -> WatchStatusResponse:
 def _described(status: WatchStatusResponse) -> str:
     models = (f"{model.name}{' (loaded)' if model.loaded else ''}" for model in status.models)
     return (
-        f"{status.worker}, {len(status.tasks)} of {status.slots} slots taken; "
-        f"models: {', '.join(models)}; yt-dlp {status.versions.get('yt-dlp', 'unknown')}"
+        f"{status.worker}, {status.slots} slots; models: {', '.join(models)}; "
+        f"yt-dlp {status.versions.get('yt-dlp', 'unknown')}"
     )
 
 

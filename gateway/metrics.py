@@ -115,8 +115,8 @@ class Metrics:
         self._gauge(
             "batchscribe.slots.taken",
             "",
-            "Videos that they are at.",
-            lambda: sum(len(s.tasks) for s in _statuses(pool)),
+            "Videos that this gateway has there.",
+            lambda: sum(len(member.calls) for member in tuple(pool.members.values())),
         )
         self._gauge(
             "batchscribe.watches", "", "Open watches of this gateway.", lambda: wakes.watches

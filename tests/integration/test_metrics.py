@@ -1,5 +1,6 @@
 """What a gateway counts, as it is scraped."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,7 @@ from servicekit.serve import CannotListen
 from servicekit.telemetry import Telemetry
 from tests.running_gateway import METADATA, running_gateway
 from tests.scrape import scrape
-from tests.scripted_transcriber import ScriptedTranscriber, failed, running, succeeded
+from tests.scripted_transcriber import ScriptedTranscriber, failed, running, succeeded, waiting
 from tests.support import wait_until
 from tests.webhook_receiver import receiving
 
@@ -111,6 +112,25 @@ async def test_what_is_going_on_is_scraped(redis_url: str, telemetry: Telemetry)
     assert found["rpc_server_call_duration_seconds_count", create, ok, "rpc_system_name=grpc"] == 1
     assert ("batchscribe_queue_items",) in found
     assert ("batchscribe_queue_audio_seconds",) in found
+
+
+async def test_a_slot_is_taken_as_long_as_its_video(redis_url: str, telemetry: Telemetry) -> None:
+    """Slots count as taken while calls are open there, whatever a transcriber still tells of."""
+    gate = asyncio.Event()
+
+    async def is_taken(slots: int) -> bool:
+        found = await scrape(telemetry.metrics_address)
+        return found["batchscribe_slots_taken",] == slots
+
+    async with (
+        running(ScriptedTranscriber(waiting(gate))) as transcriber,
+        running_gateway(redis_url, [transcriber.address], telemetry) as gateway,
+    ):
+        batch = await gateway.create("http://x/1", "http://x/2")
+        await wait_until(lambda: is_taken(2))
+        gate.set()
+        await gateway.ended(batch.batch_id)
+        await wait_until(lambda: is_taken(0))
 
 
 async def test_a_taken_address_for_metrics_is_refused_in_words(telemetry: Telemetry) -> None:
