@@ -231,20 +231,30 @@ async def test_no_server_is_a_usage_error(tmp_path: Path) -> None:
     assert "batchscribe up" in done.errors
 
 
-async def test_list_get_cancel_and_models_speak_json(cli: Cli) -> None:
+async def test_list_get_cancel_retry_and_models_speak_json(cli: Cli) -> None:
     """What can be shown as a table can be had as JSON lines of the contract's messages."""
     batch = batch_pb2.Batch(batch_id="batch_1", state=batch_pb2.BATCH_STATE_SUCCEEDED)
     model = batch_service_pb2.Model(name="base", multilingual=True)
     cli.gateway.will_answer("ListBatches", batch_service_pb2.ListBatchesResponse(batches=[batch]))
     cli.gateway.will_answer("GetBatch", batch_service_pb2.GetBatchResponse(batch=batch))
     cli.gateway.will_answer("CancelBatch", batch_service_pb2.CancelBatchResponse(batch=batch))
+    cli.gateway.will_answer("RetryBatch", batch_service_pb2.RetryBatchResponse(batch=batch))
     cli.gateway.will_answer("ListModels", batch_service_pb2.ListModelsResponse(models=[model]))
-    for arguments in (["list"], ["get", "batch_1"], ["cancel", "batch_1"]):
+    for arguments in (["list"], *([name, "batch_1"] for name in ("get", "cancel", "retry"))):
         done = await cli.run(*arguments, "--json")
         assert json.loads(done.output)["batch_id"] == "batch_1"
     assert json.loads((await cli.run("models", "--json")).output)["name"] == "base"
     cli.gateway.will_answer("GetTranscript", _transcript(1))
     assert json.loads((await cli.run("get", "trans_1", "--json")).output)["text"] == "Hello 1."
+
+
+async def test_a_batch_is_deleted_without_a_word_on_standard_output(cli: Cli) -> None:
+    """The server is asked for just that, and the terminal told."""
+    cli.gateway.will_answer("DeleteBatch", batch_service_pb2.DeleteBatchResponse())
+    done = await cli.run("delete", "batch_1")
+    assert (done.code, done.output) == (0, "")
+    assert "batch_1" in done.errors
+    assert cli.gateway.requests == [batch_service_pb2.DeleteBatchRequest(batch_id="batch_1")]
 
 
 def _created(batch_id: str) -> batch_service_pb2.CreateBatchResponse:

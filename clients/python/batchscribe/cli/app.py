@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from batchscribe.cli import addresses, delivery, jobs, session, tables, webhooks
+from batchscribe.cli import addresses, batches, jobs, session, tables, webhooks
 from batchscribe.cli.files import TranscriptFolder
 from batchscribe.cli.options import (
-    BatchArgument,
     ClipOption,
     DataDirOption,
     FolderOption,
@@ -23,13 +22,12 @@ from batchscribe.cli.options import (
     RedisOption,
     ServerOption,
 )
-from batchscribe.cli.tables import on_stdout
+from batchscribe.cli.tables import on_stderr, on_stdout
 from batchscribe.cli.wording import explain
 from batchscribe.client import Client, discovery
 from batchscribe.client.errors import BatchscribeError, InvalidRequest
 from batchscribe.local.child import StackError
 from batchscribe.v1 import batch_pb2
-from rich.console import Console
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,8 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Transcribe many videos with one request.",
 )
-
-on_stderr = Console(stderr=True)
 
 _TASKS = (batch_pb2.TRANSCRIBE_TASK_TRANSCRIBE, batch_pb2.TRANSCRIBE_TASK_TRANSLATE)
 
@@ -139,78 +135,6 @@ def transcribe(
 
 
 @app.command()
-def watch(
-    batch_id: BatchArgument,
-    server: ServerOption = None,
-    api_key: KeyOption = None,
-    json_lines: JsonOption = False,
-) -> None:
-    """Follow a batch until it ends."""
-
-    async def follow(client: Client) -> bool:
-        return await jobs.look_on(session.Session(client), batch_id, on_stderr, json_lines)
-
-    if not session.ask(session.Target(server, api_key), follow):
-        raise typer.Exit(1)
-
-
-@app.command("list")
-def list_batches(
-    limit: Annotated[int, typer.Option(min=1, help="The most batches to list.")] = 20,
-    server: ServerOption = None,
-    api_key: KeyOption = None,
-    json_lines: JsonOption = False,
-) -> None:
-    """List your batches, newest first."""
-
-    async def show(client: Client) -> None:
-        await tables.show_batches(client, on_stdout, limit, json_lines)
-
-    session.ask(session.Target(server, api_key), show)
-
-
-@app.command()
-def get(
-    batch_id: Annotated[str, typer.Argument(metavar="BATCH_ID|TRANSCRIPT_ID")],
-    file_format: FormatOption = "txt",
-    output: FolderOption = None,
-    server: ServerOption = None,
-    api_key: KeyOption = None,
-    json_lines: JsonOption = False,
-) -> None:
-    """Show a batch, or with -o fetch its transcripts; of a transcript's id, print the text."""
-    is_transcript = batch_id.startswith("trans_")
-    if output and is_transcript:
-        raise session.Misuse("-o fetches the transcripts of a batch: give it the id of one.")
-    folder = TranscriptFolder(output, file_format) if output else None
-
-    async def show(client: Client) -> None:
-        if is_transcript:
-            await delivery.print_transcript(client, batch_id, file_format, json_lines)
-            return
-        batch = await client.get_batch(batch_id)
-        if folder:
-            await delivery.Delivery(client, file_format, folder, json_lines).take_all(batch)
-        else:
-            tables.show_batch(batch, on_stdout, json_lines)
-
-    session.ask(session.Target(server, api_key), show)
-
-
-@app.command()
-def cancel(
-    batch_id: BatchArgument,
-    server: ServerOption = None,
-    api_key: KeyOption = None,
-    json_lines: JsonOption = False,
-) -> None:
-    """Stop a batch; what has ended stays."""
-    target = session.Target(server, api_key)
-    batch = session.ask(target, lambda client: client.cancel(batch_id))
-    tables.show_batch(batch, on_stdout, json_lines)
-
-
-@app.command()
 def models(
     server: ServerOption = None, api_key: KeyOption = None, json_lines: JsonOption = False
 ) -> None:
@@ -258,6 +182,7 @@ def demo(
         raise typer.Exit(1)
 
 
+app.add_typer(batches.commands)
 app.add_typer(webhooks.commands)
 
 

@@ -24,6 +24,7 @@ _WIDE = 1000
 
 # A table that is piped is not cut to a width that nobody sees.
 on_stdout = Console(width=None if sys.stdout.isatty() else _WIDE)
+on_stderr = Console(stderr=True)
 
 
 def plain_table(*titles: Column | str) -> Table:
