@@ -12,7 +12,6 @@ from faster_whisper import decode_audio
 from transcriber import models
 from transcriber.engine import languages
 from transcriber.engine.decoding import Decoded, Model, run
-from transcriber.engine.quality import FIRST
 from transcriber.engine.wording import wording
 
 _CLIP = Path(__file__).with_name("canary.ogg")
@@ -23,7 +22,7 @@ def listen(model: Model) -> str:
     """Return what ``model`` hears in the clip. Raises VideoFailure MODEL_UNAVAILABLE if nothing."""
     features = model.whisper.feature_extractor(decode_audio(str(_CLIP)))[..., :-1]
     asking = wording(model, batch_pb2.TranscribeOptions(beam_size=1), languages.ENGLISH)
-    (heard,) = run([asking.row(features, FIRST)])
+    (heard,) = run([asking.row(features)])
     assert isinstance(heard, Decoded)
     # What is no number is not above either.
     if heard.text and heard.avg_logprob > _UNSURE:

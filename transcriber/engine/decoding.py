@@ -1,7 +1,7 @@
 """Rows through CTranslate2: a batch of windows in, what was said out.
 
-Follows faster-whisper's ``generate_with_fallback`` and ``detect_language``, for many rows at once
-and on a time axis that is as short as the longest row allows.
+Follows faster-whisper's ``generate`` and ``detect_language``, for many rows at once and on a time
+axis as short as the row allows. Nothing is left to chance: the same row has the same text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,6 @@ _FULL_FRAMES = 3000
 _MARGIN_FRAMES = 300
 _AXIS_STEP_FRAMES = 200
 _DYNAMIC_RANGE = 2.0  # Of OpenAI's features: 8 decades, divided by 4.
-_BEST_OF = 5
 _LATEST_START_TIMESTAMP = 50  # One second, as in OpenAI's decoding.
 # Nobody speaks faster than this; a row that repeats itself would otherwise hold up its batch.
 _TOKENS_PER_SECOND = 20
@@ -66,7 +65,6 @@ class Decoding:
     beam_size: int
     prompt_length: int
     words: tuple[int, ...] = ()
-    temperature: float = 0.0
     full_axis: bool = False
 
 
@@ -90,6 +88,10 @@ class Row:
             return _FULL_FRAMES
         steps = -(-(self.frames + _MARGIN_FRAMES) // _AXIS_STEP_FRAMES)
         return min(_FULL_FRAMES, steps * _AXIS_STEP_FRAMES)
+
+    @property
+    def is_on_full_axis(self) -> bool:
+        return self.axis == _FULL_FRAMES
 
     @property
     def group(self) -> tuple[Detection | Decoding, int]:
@@ -134,26 +136,15 @@ def _decode(ask: Decoding, rows: Sequence[Row]) -> list[Decoded]:
     results = whisper.generate(
         encoded,
         [list(row.prompt) for row in rows],
+        beam_size=ask.beam_size,
         max_length=_max_length(ask, rows),
         return_scores=True,
         return_no_speech_prob=True,
         suppress_tokens=get_suppressed_tokens(rows[0].tokenizer, [-1]),
         max_initial_timestamp_index=_LATEST_START_TIMESTAMP,
-        **_search(ask),
     )
     decoded = [_decoded(row, result) for row, result in zip(rows, results, strict=True)]
     return _with_words(ask, rows, encoded, decoded) if ask.words else decoded
-
-
-def _search(ask: Decoding) -> dict[str, Any]:
-    if not ask.temperature:
-        return {"beam_size": ask.beam_size}
-    return {
-        "beam_size": 1,
-        "num_hypotheses": _BEST_OF,
-        "sampling_topk": 0,
-        "sampling_temperature": ask.temperature,
-    }
 
 
 def _max_length(ask: Decoding, rows: Sequence[Row]) -> int:

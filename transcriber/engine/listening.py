@@ -12,7 +12,7 @@ from faster_whisper.vad import VadOptions, get_speech_timestamps
 from numpy.typing import NDArray
 
 from transcriber.engine.decoding import Features
-from transcriber.engine.samples import SampleFile
+from transcriber.engine.samples import Pcm, SampleFile
 from transcriber.engine.spans import quietest, spans
 from transcriber.engine.windows import SAMPLE_RATE, Piece, Window, pack, surround
 
@@ -44,6 +44,13 @@ class Listener:
         """Tell whether somebody speaks in ``window``, whatever was asked about the file."""
         return bool(get_speech_timestamps(self._samples(window), _VAD))
 
+    def halves(self, window: Window) -> list[Window]:
+        """Cut ``window`` where it is quietest near its middle."""
+        third = window.length // 3
+        cut = (third + quietest(self._pcm(window)[third : 2 * third])) / SAMPLE_RATE
+        halves = (window.part((0.0, cut)), window.part((cut, window.seconds)))
+        return [half for half in halves if half]
+
     def features(self, window: Window, extractor: FeatureExtractor) -> Features:
         samples = self._samples(window)
         missing = int(_SHORTEST_SECONDS * SAMPLE_RATE) - len(samples)
@@ -53,8 +60,10 @@ class Listener:
         return features
 
     def _samples(self, window: Window) -> NDArray[np.float32]:
-        samples = [self._file.read(start, end) for start, end in window.pieces]
-        return np.concatenate(samples).astype(np.float32) / _FULL_SCALE
+        return self._pcm(window).astype(np.float32) / _FULL_SCALE
+
+    def _pcm(self, window: Window) -> Pcm:
+        return np.concatenate([self._file.read(start, end) for start, end in window.pieces])
 
     def _speech(self, start: int, end: int) -> list[Piece]:
         parts = get_speech_timestamps(self._samples(Window(((start, end),))), _VAD)

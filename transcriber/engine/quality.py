@@ -1,11 +1,10 @@
-"""Whether what the model heard can be believed, and what to try if not.
+"""Whether what the model heard can be believed.
 
 Pure. The thresholds are OpenAI's, as faster-whisper has them.
 """
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from transcriber.engine.decoding import Decoded
@@ -17,22 +16,6 @@ _SILENT = 0.6
 # Nobody speaks faster; a few tokens more may share a moment.
 _TOKENS_PER_SECOND = 20
 _TOKENS_BESIDE = 5
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """How to decode a row."""
-
-    temperature: float = 0.0
-    full_axis: bool = False
-
-
-FIRST = Attempt()
-LADDER = (
-    FIRST,
-    Attempt(full_axis=True),
-    *(Attempt(temperature, full_axis=True) for temperature in (0.2, 0.4, 0.6, 0.8, 1.0)),
-)
 
 
 class Verdict(Enum):
@@ -67,18 +50,6 @@ def _is_muddled(decoded: Decoded) -> bool:
 def _is_hurried(said: Utterance) -> bool:
     """Tell whether there is more text than its time can hold: a sentence heard twice."""
     return len(said.tokens) > (said.end - said.start) * _TOKENS_PER_SECOND + _TOKENS_BESIDE
-
-
-def next_attempt(tried: Sequence[Decoded]) -> Attempt | None:
-    """Return how to decode a row after ``tried``; None if there is no need or no other way.
-
-    On a shortened axis silence is not to be trusted: it is tried once more.
-    """
-    if tried and judge(tried[-1]) is Verdict.GOOD:
-        return None
-    if tried and judge(tried[-1]) is Verdict.SILENCE and len(tried) > 1:
-        return None
-    return LADDER[len(tried)] if len(tried) < len(LADDER) else None
 
 
 def best(tried: Sequence[Decoded]) -> Decoded:

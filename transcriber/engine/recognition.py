@@ -14,7 +14,7 @@ from transcriber.engine.decoding import Decoded, Detection, Features, Model, Row
 from transcriber.engine.device import Answer, Lane
 from transcriber.engine.languages import Language
 from transcriber.engine.listening import Listener
-from transcriber.engine.quality import FIRST, next_attempt
+from transcriber.engine.quality import Verdict, judge
 from transcriber.engine.transcription import Transcription
 from transcriber.engine.windows import SAMPLE_RATE, Window
 from transcriber.engine.wording import Wording, tokenizer_for, wording
@@ -22,6 +22,8 @@ from transcriber.engine.wording import Wording, tokenizer_for, wording
 # Rows of one task that wait or are decoded: enough for full batches, little memory.
 _ROWS_AHEAD = 16
 _LANGUAGE_WINDOWS = 3
+# A row without sense is heard in halves; in less than this there is too little to make sense of.
+_SHORTEST_HALVED_SECONDS = 6.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Recognition:
             self._fed = window.end
 
     def _begin(self, window: Window, samples: int = 0) -> None:
-        row = self._wording.row(self._task.features(window), FIRST)
+        row = self._wording.row(self._task.features(window))
         self._send(_Work(window, row, samples))
 
     def _send(self, work: _Work) -> None:
@@ -128,14 +130,18 @@ class Recognition:
 
     def _take(self, work: _Work, decoded: Decoded) -> None:
         work.tried.append(decoded)
-        attempt = next_attempt(work.tried)
-        if attempt is not None:
-            work.row = self._wording.row(work.row.features, attempt)
+        verdict = judge(decoded)
+        if verdict is not Verdict.GOOD and not work.row.is_on_full_axis:
+            work.row = self._wording.row(work.row.features, full_axis=True)
             self._send(work)
             return
-        for part in self._transcription.keep(work.window, work.tried):
-            if self._task.listener.is_speech(part):
-                self._begin(part)
+        if verdict is Verdict.DOUBTFUL and work.window.seconds >= _SHORTEST_HALVED_SECONDS:
+            parts = self._task.listener.halves(work.window)
+        else:
+            left = self._transcription.keep(work.window, work.tried)
+            parts = list(filter(self._task.listener.is_speech, left))
+        for part in parts:
+            self._begin(part)
         self._end(work)
 
     def _end(self, work: _Work) -> None:

@@ -7,7 +7,6 @@ from batchscribe.v1 import batch_pb2
 from faster_whisper.tokenizer import Tokenizer
 
 from transcriber.engine.decoding import Decoding, Features, Model, Row
-from transcriber.engine.quality import Attempt
 
 
 @dataclass(frozen=True)
@@ -18,8 +17,8 @@ class Wording:
     prompt: tuple[int, ...]
     decoding: Decoding
 
-    def row(self, features: Features, attempt: Attempt) -> Row:
-        ask = replace(self.decoding, temperature=attempt.temperature, full_axis=attempt.full_axis)
+    def row(self, features: Features, *, full_axis: bool = False) -> Row:
+        ask = replace(self.decoding, full_axis=full_axis)
         return Row(ask, features, self.tokenizer, self.prompt)
 
     def text(self, tokens: Sequence[int]) -> str:

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,6 +70,20 @@ class Script:
     def check(self, task: int) -> None:
         if task in self.cancelled:
             raise JobCancelled
+
+
+class Repeating(Script):
+    """Repeats itself in rows of over eight seconds."""
+
+    def __init__(self) -> None:
+        super().__init__(MOST_ROWS, frozenset(), {})
+
+    def decode(self, rows: Sequence[Row]) -> list[Decoded]:
+        heard = super().decode(rows)
+        return [
+            replace(one, text="again and " * 40) if row.frames > 800 else one
+            for row, one in zip(rows, heard, strict=True)
+        ]
 
 
 class Stage:
@@ -151,6 +166,20 @@ def _assert_complete(
     assert told == [(window.start / SAMPLE_RATE, str(_frames(window))) for window in good]
     lost = [window.stretches[0] for window in windows if window not in good]
     assert transcription.undecoded == lost
+
+
+def test_nonsense_is_heard_in_halves(stage: Stage, listener: Listener) -> None:
+    """A long row that repeats itself is cut until its parts make sense; none of it is left out."""
+    stage.script = Repeating()
+    transcription = Transcription(lambda tokens: str(tokens[0]))
+    window = Window(((0, 20 * SAMPLE_RATE),))
+    with stage.device.lane() as lane:
+        task = Task(MODEL, listener, lane, lambda seconds: None, lambda: None)
+        Recognition(task, WORDING, transcription).run(iter([window]))
+    frames = [int(one.text) for one in transcription.segments]
+    assert len(frames) > 1
+    assert sum(frames) == pytest.approx(20 * 100, abs=len(frames))
+    assert not transcription.undecoded
 
 
 def test_what_did_not_fit_is_remembered() -> None:

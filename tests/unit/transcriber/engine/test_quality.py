@@ -1,9 +1,9 @@
-"""What is believed and what is tried again."""
+"""What is believed, and which of several answers."""
 
 import pytest
 
 from transcriber.engine.decoding import Decoded
-from transcriber.engine.quality import LADDER, Verdict, best, judge, next_attempt
+from transcriber.engine.quality import Verdict, best, judge
 from transcriber.engine.utterances import Utterance
 
 
@@ -33,23 +33,6 @@ SILENCE = _decoded("Thank you.", avg_logprob=-1.4, silent=0.9)
 def test_verdicts(decoded: Decoded, verdict: Verdict) -> None:
     """Repetition, haste and doubt are seen; silence counts only if the words are unsure too."""
     assert judge(decoded) is verdict
-
-
-def test_doubt_climbs_the_whole_ladder() -> None:
-    """First the full time axis, then higher temperatures, then no more."""
-    attempts = [next_attempt([LOOP] * count) for count in range(len(LADDER) + 1)]
-    assert attempts == [*LADDER, None]
-
-
-def test_silence_is_tried_once_more() -> None:
-    """On the full axis it is believed."""
-    assert next_attempt([SILENCE]) == LADDER[1]
-    assert next_attempt([SILENCE, SILENCE]) is None
-
-
-def test_what_is_good_is_not_tried_again() -> None:
-    """One good answer ends the tries."""
-    assert next_attempt([_decoded()]) is None
 
 
 def test_the_surest_without_repetition_is_best() -> None:
