@@ -16,7 +16,6 @@ from transcriber import models
 from transcriber.engine.decoding import Decoded, Row
 from transcriber.engine.device import Device
 from transcriber.engine.listening import Listener
-from transcriber.engine.quality import FIRST
 from transcriber.engine.shelf import Shelf
 from transcriber.engine.wording import wording
 from transcriber.failures import VideoFailure
@@ -60,7 +59,7 @@ def rows(shelf: Shelf, samples: dict[str, Sample], tmp_path: Path) -> Iterator[l
     with shelf.lend("tiny.en") as model:
         asking = wording(model, batch_pb2.TranscribeOptions(beam_size=1), "en")
         features = listener.features(window, model.whisper.feature_extractor)
-        yield [asking.row(features, FIRST) for _ in range(2)]
+        yield [asking.row(features) for _ in range(2)]
 
 
 def test_a_bad_row_costs_no_other_row_its_text(shelf: Shelf, rows: list[Row]) -> None:
