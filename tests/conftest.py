@@ -1,6 +1,7 @@
 """Fixtures for every test: a real Valkey, and the samples over HTTP."""
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ import pytest
 from tests.valkey import Valkey
 
 pytest_plugins = ["tests.left_out"]
+
+# A shell lets what it runs in the background ignore Ctrl-C, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
