@@ -1,4 +1,4 @@
-"""Where to cut long audio: at the quietest moment near the end of every ten minutes.
+"""Where to cut long audio: at the quietest moment near the end of every five minutes.
 
 Memory and the time to a first result then depend on the span and not on the file.
 """
@@ -10,7 +10,7 @@ import numpy as np
 from transcriber.engine.samples import Pcm, SampleFile
 from transcriber.engine.windows import SAMPLE_RATE, Piece
 
-SPAN_SECONDS = 600
+SPAN_SECONDS = 300
 SEARCH_SECONDS = 60  # The cut lies within the last minute of its span.
 _QUIET_SECONDS = 0.3
 
