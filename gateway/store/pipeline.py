@@ -1,7 +1,7 @@
 """Commands to Redis: those that wait go out together, in one write, fsync and read for all.
 
-While one group is under way the next one gathers, so a command costs the less the more there are
-of them. Order is kept and no command is sent twice.
+While groups are under way the next one gathers, so a command costs the less the more there are of
+them. Within a group order is kept, and no command is sent twice.
 """
 
 import asyncio
@@ -16,6 +16,9 @@ from gateway.errors import StoreUnavailable
 Argument: TypeAlias = str | int | float | bytes
 Command: TypeAlias = tuple[Argument, ...]
 
+# With one, Redis would rest while its replies are read, and the gateway while it waits for them.
+_GROUPS_UNDER_WAY = 2
+
 
 class Pipeline:
     """Runs commands that do not block."""
@@ -23,14 +26,15 @@ class Pipeline:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
-        self._sender: asyncio.Task[None] | None = None
+        self._senders = set[object]()
 
     async def run(self, *command: Argument) -> Any:
         """Return the reply. Raises RedisError; after a lost connection it may have run."""
         reply = asyncio.get_running_loop().create_future()
         self._waiting.append((command, reply))
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send_all())
+        # Else a sender is about to take it, or will when its group is back.
+        if len(self._waiting) == 1 and len(self._senders) < _GROUPS_UNDER_WAY:
+            self._senders.add(asyncio.create_task(self._send_all()))
         return await reply
 
     async def _send_all(self) -> None:
@@ -39,7 +43,7 @@ class Pipeline:
             replies = await self._send([command for command, _ in group])
             for (_, waiting), reply in zip(group, replies, strict=True):
                 _answer(waiting, reply)
-        self._sender = None
+        self._senders.remove(asyncio.current_task())
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
         pipeline = self._redis.pipeline(transaction=False)

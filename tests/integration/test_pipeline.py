@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from gateway.store import connect
 from gateway.store.pipeline import Pipeline
+from tests.support import wait_until
 from tests.valkey import Valkey
 
 
@@ -36,10 +37,23 @@ async def test_commands_asked_for_together_go_out_together(redis: Redis) -> None
 
 
 async def test_order_is_kept(redis: Redis) -> None:
-    """Commands run in the order in which they were asked for."""
+    """Commands asked for together run in the order in which they were asked for."""
     pipeline = Pipeline(redis)
     await asyncio.gather(*(pipeline.run("RPUSH", "list", n) for n in range(50)))
     assert await pipeline.run("LRANGE", "list", 0, -1) == [f"{n}".encode() for n in range(50)]
+
+
+async def test_a_group_goes_out_while_another_is_under_way(redis: Redis) -> None:
+    """Who comes later need not wait for the replies to those before."""
+    pipeline = Pipeline(redis)
+    popped = asyncio.create_task(pipeline.run("BLPOP", "list", 10))
+
+    async def is_blocked() -> bool:
+        return bool((await redis.info("clients"))["blocked_clients"])
+
+    await wait_until(is_blocked)
+    await pipeline.run("RPUSH", "list", "here")
+    assert await popped == [b"list", b"here"]
 
 
 async def test_a_refused_command_fails_alone(redis: Redis) -> None:
