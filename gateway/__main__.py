@@ -45,7 +45,7 @@ def serve() -> None:
 
 
 def _collect_garbage_seldom() -> None:
-    """Looking for cycles in thousands of short-lived messages took a twentieth of the gateway's time.
+    """Looking for cycles in thousands of messages took a twentieth of the gateway's time.
 
     They are freed by their reference counts; what has been imported is never looked at again.
     """
