@@ -33,7 +33,8 @@ async def record(telemetry: Telemetry) -> None:
             trace = traceparent()
         for index in range(ITEMS_PER_BATCH):
             request = TranscribeRequest(task_id=f"item_{number}_{index}")
-            lease = Lease("user", f"batch_{number}", 1, 0, BatchOptions(), request, trace=trace)
+            batch_id = f"batch_{number}"
+            lease = Lease("address", "user", batch_id, 1, 0, BatchOptions(), request, trace=trace)
             await _attempt(observer, Work(lease, transcriber))
     await link.close()
 

@@ -24,7 +24,7 @@ from gateway.errors import StoreFull, StoreUnavailable
 from gateway.observer import Observer
 from gateway.pool import Transcriber, TranscriberPool
 from gateway.settle import Settler
-from gateway.store import BatchStore, Lease, Renewal, Wake
+from gateway.store import BatchStore, Lease, Renewal, Vacancy, Wake
 from gateway.work import Answer, Work
 
 log = structlog.get_logger()
@@ -60,8 +60,8 @@ class Dispatcher:
         self._observer = observer
         self._works: dict[str, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        # Of claims whose answer has not arrived, by address: asked again it is the same.
-        self._op_ids: dict[str, str] = {}
+        # Of a claim whose answer has not arrived: asked again it is the same.
+        self._op_id: str | None = None
         self._look = asyncio.Event()
         # Set while no claim is under way.
         self._claimed = asyncio.Event()
@@ -119,8 +119,8 @@ class Dispatcher:
             self._claimed.clear()
             try:
                 await self._claim()
-            except* (StoreUnavailable, StoreFull) as refused:
-                log.warning("cannot claim", error=str(refused.exceptions[0]))
+            except (StoreUnavailable, StoreFull) as refused:
+                log.warning("cannot claim", error=str(refused))
                 await asyncio.sleep(STORE_RETRY_SECONDS)
             finally:
                 self._claimed.set()
@@ -129,26 +129,33 @@ class Dispatcher:
                     await self._look.wait()
 
     def _look_for_work(self) -> None:
-        # Each look is a claim for every free transcriber, so an idle gateway leaves it to the poll.
+        # Each look is a claim, so an idle gateway leaves it to the poll.
         if self._is_work_ready or self._adoptable:
             self._look.set()
 
     async def _claim(self) -> None:
         adoptable, self._adoptable = self._adoptable, set()
-        # All at once, in this order: one after the other a large pool would wait for its turn.
-        async with asyncio.TaskGroup() as claims:
-            for transcriber in self._pool.reachable(adoptable | self._op_ids.keys()):
-                claims.create_task(self._claim_for(transcriber))
-
-    async def _claim_for(self, transcriber: Transcriber) -> None:
-        if transcriber.status is None:
-            return  # Lost since it was chosen.
-        op_id = self._op_ids.setdefault(transcriber.address, secrets.token_hex(8))
-        leases = await self._store.claim(
-            op_id, transcriber.address, transcriber.status.slots, transcriber.free_slots
-        )
-        del self._op_ids[transcriber.address]
+        # All in one: a script for each would cost more than what it finds, most often nothing.
+        vacancies = [
+            Vacancy(transcriber.address, transcriber.slots, transcriber.free_slots)
+            for transcriber in self._pool.reachable(adoptable)
+        ]
+        if not vacancies and not self._op_id:
+            return
+        self._op_id = self._op_id or secrets.token_hex(8)
+        try:
+            leases = await self._store.claim(self._op_id, vacancies)
+        except (StoreUnavailable, StoreFull):
+            self._adoptable |= adoptable
+            raise
+        self._op_id = None
         for lease in leases:
+            self._start(lease)
+
+    def _start(self, lease: Lease) -> None:
+        # A transcriber may have left since it was chosen: the lease runs out.
+        if transcriber := self._pool.members.get(lease.address):
+            transcriber.taken += 1
             self._spawn(self._run(lease, transcriber))
 
     # ---- run -----------------------------------------------------------------------------------
@@ -168,6 +175,7 @@ class Dispatcher:
                         lambda: self._settler.settle(work, answer, is_draining=self._is_draining)
                     )
         finally:
+            transcriber.taken -= 1
             # By now the item may be leased again, to this very gateway.
             if self._works.get(lease.member) is work:
                 del self._works[lease.member]

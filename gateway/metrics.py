@@ -116,7 +116,7 @@ class Metrics:
             "batchscribe.slots.taken",
             "",
             "Videos that this gateway has there.",
-            lambda: sum(len(member.calls) for member in tuple(pool.members.values())),
+            lambda: sum(member.taken for member in tuple(pool.members.values())),
         )
         self._gauge(
             "batchscribe.watches", "", "Open watches of this gateway.", lambda: wakes.watches

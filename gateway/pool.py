@@ -32,13 +32,17 @@ Listener: TypeAlias = Callable[["Transcriber", WatchStatusResponse], Awaitable[N
 
 
 class Transcriber:
-    """One transcriber: the link to it, its last status, and this gateway's open calls on it."""
+    """One transcriber: the link to it, its last status, and this gateway's open calls on it.
+
+    ``taken`` counts the leases that this gateway has for it; a slot is free when its end is stored.
+    """
 
     def __init__(self, address: str, link: Link) -> None:
         self.address = address
         self.link = link
         self.status: WatchStatusResponse | None = None
         self.calls: set[Call] = set()
+        self.taken = 0
         self.is_full = False
         self._last_run: tuple[str, bool] | None = None
 
@@ -47,11 +51,15 @@ class Transcriber:
         return self.link.stub
 
     @property
+    def slots(self) -> int:
+        return self.status.slots if self.status else 0
+
+    @property
     def free_slots(self) -> int:
         """Slots that this gateway may try to fill; the store knows what others hold."""
         if self.status is None or self.status.draining or self.is_full:
             return 0
-        return max(0, self.status.slots - len(self.calls))
+        return max(0, self.slots - self.taken)
 
     @property
     def loaded_models(self) -> frozenset[str]:
@@ -93,13 +101,12 @@ class TranscriberPool:
         return self._members
 
     def reachable(self, addresses: Collection[str]) -> list[Transcriber]:
-        """Transcribers with a free slot, the least busy first; and those at ``addresses``."""
-        members = [
+        """Transcribers with a free slot, and those at ``addresses``."""
+        return [
             member
             for member in self._members.values()
             if member.free_slots > 0 or (member.status and member.address in addresses)
         ]
-        return sorted(members, key=lambda member: member.free_slots, reverse=True)
 
     def listen(self, on_lost: Callable[[str], None], on_vanished: Callable[[str], None]) -> None:
         """Call back with the address of a transcriber that cannot be reached any more, and with

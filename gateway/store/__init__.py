@@ -10,7 +10,7 @@ from gateway.store.connection import (
     mean_write_ms,
 )
 from gateway.store.figures import Ends, Figures, Queue
-from gateway.store.leases import Lease, Release, Renewal
+from gateway.store.leases import Lease, Release, Renewal, Vacancy
 from gateway.store.new_batch import NewBatch
 from gateway.store.offers import Offers, Seen
 from gateway.store.outbox import Message, Outbox, SendResult
@@ -50,6 +50,7 @@ __all__ = [
     "StoredKey",
     "Tally",
     "Usage",
+    "Vacancy",
     "Wake",
     "WakeStream",
     "check_schema",

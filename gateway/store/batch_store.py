@@ -32,7 +32,7 @@ from gateway.store.failures import (
     POISON,
     WORKER_LOST,
 )
-from gateway.store.leases import Lease, Release, Renewal, lease_from
+from gateway.store.leases import Lease, Release, Renewal, Vacancy, lease_from
 from gateway.store.new_batch import NewBatch, NewItem, entry_arguments, hash_of
 from gateway.store.pipeline import Argument, Commands
 from gateway.store.reading import StoredBatch, StoredEvent
@@ -77,14 +77,17 @@ class BatchStore:
             raise RequestIdReused(batch_id)
         return batch_id
 
-    async def claim(self, op_id: str, address: str, slots: int, count: int) -> list[Lease]:
-        """Lease items for a transcriber: what it still works on, and up to ``count`` ready ones.
+    async def claim(self, op_id: str, vacancies: Sequence[Vacancy]) -> list[Lease]:
+        """Lease items to transcribers: what they still work on, and as many ready ones as fit.
 
         Ready items go fairly between users, and at most ``slots`` are leased to one transcriber
         over all gateways. With the same ``op_id`` a repeat is safe; leases of an answer that never
         arrives run out by themselves.
         """
-        rows = await self._scripts.run("claim", op_id, address, slots, count, LEASE_MS)
+        arguments: list[Argument] = [LEASE_MS]
+        for vacancy in vacancies:
+            arguments += [vacancy.address, vacancy.slots, vacancy.free]
+        rows = await self._scripts.run("claim", op_id, *arguments)
         return [lease_from(*row) for row in rows]
 
     async def stage(

@@ -11,10 +11,11 @@ from batchscribe.v1.batch_pb2 import BatchItem, BatchOptions
 class Lease:
     """The right to work on one item until it runs out, and what the work is.
 
-    ``unresolved`` is the item itself if it may be a playlist, ``trace`` the traceparent of the call
-    that made its batch.
+    ``address`` is that of the transcriber it is for, ``unresolved`` the item itself if it may be a
+    playlist, ``trace`` the traceparent of the call that made its batch.
     """
 
+    address: str
     user: str
     batch_id: str
     epoch: int
@@ -31,6 +32,15 @@ class Lease:
     @property
     def member(self) -> str:
         return f"{self.user}/{self.item_id}"
+
+
+@dataclass(frozen=True)
+class Vacancy:
+    """A transcriber with ``slots`` in all, of which ``free`` may be filled with ready items."""
+
+    address: str
+    slots: int
+    free: int
 
 
 class Renewal(StrEnum):
@@ -53,6 +63,7 @@ class Release(StrEnum):
 
 
 def lease_from(
+    address: bytes,
     member: bytes,
     epoch: int,
     batch_id: bytes,
@@ -67,6 +78,7 @@ def lease_from(
     request = TranscribeRequest.FromString(task)
     request.epoch = epoch
     return Lease(
+        address.decode(),
         user,
         batch_id.decode(),
         epoch,

@@ -41,6 +41,7 @@ from gateway.store import (
     Outbox,
     Release,
     SendResult,
+    Vacancy,
     connect,
     keys,
     scripts,
@@ -101,13 +102,13 @@ async def make_world(url: str, lent: Redis) -> World:
     store = BatchStore(client)
     for batch_id in ("batch_ended", "batch_told"):
         await store.create(USER, new_batch(batch_id, 1))
-        (lease,) = await store.claim(f"op-{batch_id}", "w1", 9, 1)
+        (lease,) = await store.claim(f"op-{batch_id}", [Vacancy("w1", 9, 1)])
         await store.finish(lease, FAILED, BatchItem(error=ItemError(reason="NO_AUDIO")))
     (message,) = await Outbox(client).claim(1, HOUR_MS)
     await store.create(USER, new_batch("batch_listed", 1, max_total=9))
-    (playlist,) = await store.claim("op-listed", "w1", 9, 1)
+    (playlist,) = await store.claim("op-listed", [Vacancy("w1", 9, 1)])
     await store.create(USER, new_batch("batch_open", 4))
-    suspect, overdue, lease = await store.claim("op-open", "w1", 9, 3)
+    suspect, overdue, lease = await store.claim("op-open", [Vacancy("w1", 9, 3)])
     await store.release(suspect, Release.LOST, delay_ms=HOUR_MS, boot_id=BOOT)
     await client.zadd(keys.key("leases"), {overdue.member: 1})
     await Outbox(client).rotate("bob", "whsec_old", HOUR_MS)
@@ -120,7 +121,7 @@ async def make_world(url: str, lent: Redis) -> World:
 # What each script is called for, as the product calls it.
 CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
     "create": lambda w: w.store.create(USER, new_batch("batch_new", 2)),
-    "claim": lambda w: w.store.claim("op-3", "w2", 1, 1),
+    "claim": lambda w: w.store.claim("op-3", [Vacancy("w2", 1, 1)]),
     "stage": lambda w: w.store.stage(
         w.lease, "w1", ItemState.ITEM_STATE_TRANSCRIBING, "Title", 2000
     ),

@@ -21,6 +21,7 @@ from gateway.store import (
     NewBatch,
     Release,
     Usage,
+    Vacancy,
     connect,
     keys,
     scripts,
@@ -54,7 +55,7 @@ class Books:
         return usage.reserved, usage.videos, usage.audio_ms
 
     async def claim(self, count: int) -> list[Lease]:
-        return await self.store.claim(ids.new_batch_id(), "w1", 100, count)
+        return await self.store.claim(ids.new_batch_id(), [Vacancy("w1", 100, count)])
 
     async def succeed(self, lease: Lease, duration_ms: int = 60_000) -> bool:
         outcome = pb.BatchItem(transcription_id=ids.transcription_id(lease.item_id, lease.epoch))

@@ -12,7 +12,7 @@ from batchscribe.v1 import batch_pb2 as pb
 from batchscribe.v1.batch_service_pb2 import GetQuotaRequest, Quota, RetryBatchRequest
 from google.rpc import error_details_pb2
 
-from gateway.store import BatchStore, connect
+from gateway.store import BatchStore, Vacancy, connect
 from servicekit import status
 from tests.running_gateway import KEY, METADATA, RunningGateway, running_gateway
 
@@ -109,7 +109,7 @@ async def test_retry_beyond_the_quota_is_refused(redis_url: str) -> None:
     async with running_gateway(redis_url) as gateway:
         batch = await gateway.create("http://x/1")
         redis = connect(redis_url)
-        (lease,) = await BatchStore(redis).claim("op", "w1", 1, 1)
+        (lease,) = await BatchStore(redis).claim("op", [Vacancy("w1", 1, 1)])
         await BatchStore(redis).finish(lease, pb.ITEM_STATE_FAILED, pb.BatchItem())
         await redis.aclose()
     async with running_gateway(redis_url, tiers={"unlimited": {"monthly_videos": 0}}) as gateway:

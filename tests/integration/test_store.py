@@ -24,6 +24,7 @@ from gateway.store import (
     Release,
     Renewal,
     SchemaTooNew,
+    Vacancy,
     check_schema,
     connect,
     keys,
@@ -60,7 +61,7 @@ def new_batch(total: int = 2, request_id: str = "", body: bytes = b"", **options
 async def claim(
     store: BatchStore, count: int = 1, slots: int = 10, worker: str = "w1"
 ) -> list[Lease]:
-    return await store.claim(ids.new_batch_id(), worker, slots, count)
+    return await store.claim(ids.new_batch_id(), [Vacancy(worker, slots, count)])
 
 
 async def succeed(store: BatchStore, lease: Lease) -> bool:
@@ -134,11 +135,20 @@ async def test_claim_respects_slots_and_places(store: BatchStore) -> None:
     assert len(await claim(store, count=9, worker="w3")) == 0
 
 
+async def test_a_claim_deals_to_whoever_has_the_most_slots_free(store: BatchStore) -> None:
+    """Of several transcribers the least busy is served first, and all of them in one claim."""
+    await store.create(USER, new_batch(total=9, max_concurrent=9))
+    await claim(store, count=2, slots=4, worker="w1")
+    dealt = await store.claim("op", [Vacancy("w1", 4, 4), Vacancy("w2", 4, 4), Vacancy("w3", 4, 1)])
+    assert [lease.address for lease in dealt] == ["w2", "w2", "w1", "w2", "w1", "w2", "w3"]
+
+
 async def test_claim_is_replayed_by_its_id(store: BatchStore) -> None:
     """A claim whose answer was lost gives the same leases again, not more."""
     await store.create(USER, new_batch(total=5))
-    first = await store.claim("op", "w1", 10, 2)
-    again = await store.claim("op", "w1", 10, 2)
+    vacancies = [Vacancy("w1", 10, 1), Vacancy("w2", 10, 1)]
+    first = await store.claim("op", vacancies)
+    again = await store.claim("op", vacancies)
     assert [lease.item_id for lease in first] == [lease.item_id for lease in again]
 
 

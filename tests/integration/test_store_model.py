@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from gateway.store import Lease, Release
+from gateway.store import Lease, Release, Vacancy
 from tests.store_model import model as limits
 from tests.store_model.batch import CANCELLED, FAILED, SUCCEEDED, Batch
 from tests.store_model.pair import Pair, Shape
@@ -36,6 +36,11 @@ MOST_OPEN, MOST_BATCHES = 3, 6
 # Which of several, counted from the newest.
 picks = st.integers(0, 9)
 addresses = st.sampled_from(["w1", "w2"])
+vacancies = st.lists(
+    st.builds(Vacancy, addresses, st.integers(1, 3), st.integers(0, 4)),
+    min_size=1,
+    unique_by=lambda vacancy: vacancy.address,
+)
 durations = st.sampled_from([0, 2000, 3000])
 stages = st.sampled_from([pb.ITEM_STATE_FETCHING, pb.ITEM_STATE_TRANSCRIBING])
 ends = st.sampled_from([SUCCEEDED, FAILED, CANCELLED])
@@ -120,10 +125,10 @@ class StoreMachine(RuleBasedStateMachine):
     def create(self, shape: Shape) -> None:
         self.run(self.pair.create(shape))
 
-    @rule(asks=several(st.tuples(addresses, st.integers(1, 3), st.integers(0, 4))))
-    def claim(self, asks: list[tuple[str, int, int]]) -> None:
-        for address, slots, count in asks:
-            self.run(self.pair.claim(address, slots, count))
+    @rule(asks=several(vacancies))
+    def claim(self, asks: list[list[Vacancy]]) -> None:
+        for ask in asks:
+            self.run(self.pair.claim_all(ask))
 
     @rule(of=several(picks), state=stages, duration_ms=durations)
     def stage(self, of: list[int], state: pb.ItemState.ValueType, duration_ms: int) -> None:

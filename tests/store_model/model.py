@@ -5,13 +5,13 @@ claim takes, when an item is put off because its site waits) it judges the choic
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
 from batchscribe.v1 import batch_pb2 as pb
 
-from gateway.store import Release
+from gateway.store import Release, Vacancy
 from tests.store_model.batch import CANCELLED, FAILED, NOW, SUCCEEDED, Batch, Item, Queue
 from tests.store_model.books import Books, booked, exceeds
 from tests.store_model.line import Line
@@ -25,9 +25,9 @@ RUNS_ALONE = 2
 
 @dataclass(frozen=True)
 class Waits:
-    """What a claim chose to let wait: the item its transcriber is kept for, and those put off."""
+    """What a claim chose to let wait: items that transcribers are kept for, and those put off."""
 
-    kept_for: str | None
+    kept_for: Mapping[str, str]
     delayed: frozenset[str]
 
 
@@ -102,30 +102,35 @@ class Model:
     # -- claims ---------------------------------------------------------------------------------
 
     def claim(
-        self, address: str, slots: int, count: int, answer: Sequence[str], waits: Waits
+        self, vacancies: Sequence[Vacancy], answer: Sequence[tuple[str, str]], waits: Waits
     ) -> None:
-        """Judge and follow the answer to a claim, members in order."""
-        adopted = self.adopt(address, answer)
+        """Judge and follow the answer to a claim: addresses and members in order."""
+        adopted = self.adopt({vacancy.address for vacancy in vacancies}, answer)
         self.promote()
-        if count and len(self.leased_to(address)) < slots:
-            self.give_free(address)
-        for member in answer[adopted:]:
-            assert len(self.leased_to(address)) < slots, "it has no free slot"
-            self.start(address, member)
-        left = adopted + count - len(answer)
-        assert left >= 0, "it did not ask for so many"
-        if waits.kept_for and not self.alone_at(address):
-            self.reserve(address, waits.kept_for)
+        free = {vacancy.address: self.free_at(vacancy) for vacancy in vacancies}
+        for address in free:
+            if free[address] > 0:
+                self.give_free(address)
+        for address, member in answer[adopted:]:
+            others = [free[other] for other in free if other not in waits.kept_for]
+            assert free[address] >= max([1, *others]), "it has no free slot, or another has more"
+            self.start(address, member, waits)
+            free[address] -= 1
+        self.keep(waits)
         self.put_off(waits.delayed)
-        if left and len(self.leased_to(address)) < slots and not self.alone_at(address):
+        if any(free[address] > 0 and not self.alone_at(address) for address in free):
             assert not self.startable(), "more could have started"
 
-    def adopt(self, address: str, answer: Sequence[str]) -> int:
-        """Lease what is offered to a transcriber; return how many of ``answer`` these are."""
-        offered = [item for item in self.items if item.offered_to == address]
-        assert {item.member for item in offered} == set(answer[: len(offered)])
+    def free_at(self, vacancy: Vacancy) -> int:
+        return min(vacancy.free, vacancy.slots - len(self.leased_to(vacancy.address)))
+
+    def adopt(self, addresses: Collection[str], answer: Sequence[tuple[str, str]]) -> int:
+        """Lease what is offered to transcribers; return how many of ``answer`` these are."""
+        offered = [item for item in self.items if item.offered_to in addresses]
+        expected = {(item.offered_to, item.member) for item in offered}
+        assert expected == set(answer[: len(offered)])
         for item in offered:
-            item.lease(address)
+            item.lease(item.offered_to)
         self.settle()
         return len(offered)
 
@@ -144,12 +149,13 @@ class Model:
             batch.requeue(kept_for, is_delayed=True)
             self.settle()
 
-    def start(self, address: str, member: str) -> None:
+    def start(self, address: str, member: str, waits: Waits) -> None:
         """Judge and follow the start of an item."""
         batch, item = self.find(member)
         kept_for = self.alone_at(address)
         if item is not kept_for:
             assert not kept_for, "the transcriber was kept for another"
+            self.keep_before(item, waits)
             assert item in self.line.first(self.startable()), "it was another's turn"
             self.line.charge(batch)
         if item.suspicions >= RUNS_ALONE:
@@ -157,6 +163,27 @@ class Model:
             item.alone_at = address
         item.lease(address)
         self.settle()
+
+    def keep_before(self, item: Item, waits: Waits) -> None:
+        """Follow the keeping of transcribers for suspects whose turn comes before an item's."""
+        while item not in (first := self.line.first(self.startable())):
+            suspects = [(at, who) for at, who in self.to_keep(waits) if self.find(who)[1] in first]
+            if not suspects:
+                return
+            self.reserve(*suspects[0])
+
+    def keep(self, waits: Waits) -> None:
+        """Follow the keeping of transcribers for suspects."""
+        for address, member in self.to_keep(waits):
+            self.reserve(address, member)
+
+    def to_keep(self, waits: Waits) -> list[tuple[str, str]]:
+        """Return the transcribers that are not kept yet, each with its suspect."""
+        return [
+            (address, member)
+            for address, member in waits.kept_for.items()
+            if not self.alone_at(address) and not self.find(member)[1].is_leased
+        ]
 
     def reserve(self, address: str, member: str) -> None:
         """Judge and follow the keeping of a transcriber for one suspect."""

@@ -14,7 +14,17 @@ from batchscribe.v1 import batch_pb2 as pb
 
 from gateway import ids, playlists
 from gateway.errors import NotFound, QuotaExceeded, WrongState
-from gateway.store import Allowance, BatchStore, Lease, NewBatch, Release, Renewal, connect, keys
+from gateway.store import (
+    Allowance,
+    BatchStore,
+    Lease,
+    NewBatch,
+    Release,
+    Renewal,
+    Vacancy,
+    connect,
+    keys,
+)
 from tests.store_model import stored
 from tests.store_model.batch import FAILED, NOW, SKIPPED, SUCCEEDED, Batch, Item, Queue
 from tests.store_model.model import Model, Waits
@@ -175,15 +185,19 @@ class Pair:
 
     # -- claims ---------------------------------------------------------------------------------
 
-    async def claim(self, address: str, slots: int, count: int) -> None:
+    async def claim(self, address: str, slots: int, free: int) -> None:
+        await self.claim_all([Vacancy(address, slots, free)])
+
+    async def claim_all(self, vacancies: Sequence[Vacancy]) -> None:
         await self.hold_time()
         op_id = f"op{len(self.claims)}"
-        leases = await self.store.claim(op_id, address, slots, count)
-        assert await self.store.claim(op_id, address, slots, count) == leases
+        leases = await self.store.claim(op_id, vacancies)
+        assert await self.store.claim(op_id, vacancies) == leases
         self.claims.append((op_id, leases))
         self.leases += leases
-        members = [lease.member for lease in leases]
-        self.model.claim(address, slots, count, members, await self.waits(address))
+        answer = [(lease.address, lease.member) for lease in leases]
+        waits = await self.waits([vacancy.address for vacancy in vacancies])
+        self.model.claim(vacancies, answer, waits)
         for lease in leases:
             _, item = self.model.find(lease.member)
             assert (lease.epoch, lease.attempts) == (item.epoch, item.attempts)
@@ -192,14 +206,17 @@ class Pair:
     async def claim_again(self, op_id: str, leases: list[Lease]) -> None:
         """Replay a claim of long ago; an empty answer is not kept."""
         if leases:
-            assert await self.store.claim(op_id, "w1", PLENTY, PLENTY) == leases
+            again = await self.store.claim(op_id, [Vacancy("w1", PLENTY, PLENTY)])
+            assert again == leases
 
-    async def waits(self, address: str) -> Waits:
-        kept_for, delayed = await self.commands(
-            ("GET", keys.key("alone", address)), ("ZRANGE", keys.key("delayed"), 0, -1)
+    async def waits(self, addresses: Sequence[str]) -> Waits:
+        delayed, *kept_for = await self.commands(
+            ("ZRANGE", keys.key("delayed"), 0, -1),
+            *(("GET", keys.key("alone", address)) for address in addresses),
         )
+        named = zip(addresses, kept_for, strict=True)
         return Waits(
-            kept_for.decode() if kept_for else None,
+            {address: member.decode() for address, member in named if member},
             frozenset(member.decode() for member in delayed),
         )
 

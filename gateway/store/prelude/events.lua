@@ -9,7 +9,9 @@ local function tally(batch)
   return table.concat(values, ',')
 end
 
+-- `woken` holds batches with something new to read; of work that may start it is enough that there is.
 local woken, ended_items, cancelled_items, adoptable = {}, {}, {}, {}
+local has_startable = false
 
 -- For metrics: kept only while a gateway asks for it, see ended.lua.
 local function note_end(what, by)
@@ -64,7 +66,7 @@ end
 local function wake()
   local batches = {}
   for member in pairs(woken) do batches[#batches + 1] = member end
-  if #batches + #cancelled_items + #adoptable == 0 then return end
+  if #batches + #cancelled_items + #adoptable == 0 and not has_startable then return end
   redis.call('XADD', key('wake'), 'MAXLEN', '~', 10000, '*',
     'batches', table.concat(batches, ' '),
     'ended', table.concat(ended_items, ' '),

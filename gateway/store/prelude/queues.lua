@@ -28,7 +28,7 @@ local function settle_queue(batch)
       local received = tonumber(redis.call('HGET', key('served'), batch.user) or '0')
       redis.call('ZADD', key('users'), math.max(received, least_service()), batch.user)
     end
-    woken[batch.user .. '/' .. batch.id] = true
+    has_startable = true
   else
     leave_queue(batch.user, batch.id)
   end
