@@ -148,7 +148,7 @@ class Accounts:
     async def audited(self, count: int) -> list[Audited]:
         """Return the last ``count`` entries of the record, the newest first."""
         entries = await self._redis.run("XREVRANGE", keys.key("audit"), "+", "-", "COUNT", count)
-        return [_audited_from(entry_id, fields) for entry_id, fields in entries]
+        return [_audited_from(entry_id, reading.pairs(flat)) for entry_id, flat in entries]
 
     async def _members(self, name: str) -> list[bytes]:
         return list(await self._redis.run("ZRANGE", name, 0, -1))

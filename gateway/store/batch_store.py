@@ -275,7 +275,9 @@ class BatchStore:
         entries = await self._redis.run(
             "XRANGE", stream, f"({after_revision}-1", "+", "COUNT", count
         )
-        return [reading.event_from(entry_id, fields, spec) for entry_id, fields in entries]
+        return [
+            reading.event_from(entry_id, reading.pairs(flat), spec) for entry_id, flat in entries
+        ]
 
     async def transcript(self, user: str, transcription_id: str) -> bytes:
         """Return a packed transcript. Raises NotFound."""

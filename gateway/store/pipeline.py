@@ -5,11 +5,14 @@ them. Within a group order is kept, and no command is sent twice.
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.errors import StoreUnavailable
 
@@ -24,12 +27,15 @@ class Pipeline:
     """Runs commands that do not block."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._pool: Any = redis.connection_pool  # Its methods are not typed.
         self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
         self._senders = set[object]()
 
     async def run(self, *command: Argument) -> Any:
-        """Return the reply. Raises RedisError; after a lost connection it may have run."""
+        """Return the reply as Redis sent it.
+
+        Raises RedisError; after a lost connection the command may have run.
+        """
         reply = asyncio.get_running_loop().create_future()
         self._waiting.append((command, reply))
         # Else a sender is about to take it, or will when its group is back.
@@ -46,13 +52,32 @@ class Pipeline:
         self._senders.remove(asyncio.current_task())
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
         try:
-            return list(await pipeline.execute(raise_on_error=False))
+            connection = await self._pool.get_connection()
+            try:
+                return await _exchange(connection, commands)
+            finally:
+                await self._pool.release(connection)
         except Exception as error:  # Each of those who wait raises it.
             return [error] * len(commands)
+
+
+async def _exchange(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
+    """Send commands and return their replies, errors among them. Raises RedisError."""
+    await connection.send_packed_command(connection.pack_commands(commands))
+    try:
+        # One time-out for all: redis-py's own, one for each reply, cost more than reading it.
+        async with asyncio.timeout(connection.socket_timeout):
+            return [await _reply(connection) for _ in commands]
+    except TimeoutError:
+        raise RedisTimeoutError("Redis did not answer in time.") from None
+
+
+async def _reply(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response(timeout=math.inf)
+    except ResponseError as error:
+        return error
 
 
 class Commands:

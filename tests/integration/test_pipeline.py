@@ -7,6 +7,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.store import connect
 from gateway.store.pipeline import Pipeline
@@ -89,3 +90,17 @@ async def test_a_lost_server_fails_all_that_wait_and_none_that_come_later(
     valkey.start()
     assert all(isinstance(failure, RedisConnectionError) for failure in failures)
     assert await pipeline.run("ECHO", "back") == b"back"
+
+
+async def test_silence_ends_a_group_and_its_connection(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for a reply too long is told so, and nobody later gets the reply instead."""
+    monkeypatch.setattr("gateway.store.connection.REPLY_SECONDS", 0.2)
+    client = connect(redis_url)
+    pipeline = Pipeline(client)
+    with pytest.raises(RedisTimeoutError):
+        await pipeline.run("BLPOP", "list", 0)
+    await pipeline.run("RPUSH", "list", "here")
+    assert await pipeline.run("ECHO", "later") == b"later"
+    await client.aclose()
