@@ -42,7 +42,12 @@ async def creates(url: str) -> tuple[list[float], list[float]]:
 
 
 def unchecked_store(redis: Redis) -> BatchStore:
-    with patch.object(scripts, "prelude", return_value=scripts.prelude() + NOTHING_CHECKED):
+    prelude = scripts.prelude
+
+    def nothing_checked(body: str) -> str:
+        return prelude(body + NOTHING_CHECKED) + NOTHING_CHECKED
+
+    with patch.object(scripts, "prelude", nothing_checked):
         return BatchStore(redis)
 
 

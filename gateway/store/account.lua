@@ -3,5 +3,6 @@
 
 local by, user, tier, role = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local verdict = put_account(user, tier, role, ARGV[5])
+save()
 if verdict ~= 'SAME' then audit(by, 'set user', user, tier .. ' ' .. role) end
 return verdict

@@ -19,5 +19,5 @@ for _, member in ipairs(members) do
     end
   end
 end
-wake()
+commit()
 return #members

@@ -37,5 +37,5 @@ if is_whole and running > 0 and tonumber(batch.state) ~= BATCH_CANCELLING then
 end
 settle_queue(batch)
 end_batch_if_done(batch)
-wake()
+commit()
 return {'OK'}

@@ -171,27 +171,25 @@ local function start_one(transcriber)
   return true
 end
 
--- False if nothing waits any more. Whoever has the most slots free comes first.
+-- Whoever has the most slots free comes first.
 local function fill()
   local most, adopted = 0, #leases
   for _, transcriber in ipairs(transcribers) do most = math.max(most, transcriber.free) end
   for level = most, 1, -1 do
     for _, transcriber in ipairs(transcribers) do
-      if #leases - adopted == MOST_LEASES then return true end
-      if transcriber.free >= level and not start_one(transcriber) then return false end
+      if #leases - adopted == MOST_LEASES then return end
+      if transcriber.free >= level and not start_one(transcriber) then return end
     end
   end
-  return true
 end
 
 for _, transcriber in ipairs(transcribers) do adopt(transcriber) end
 promote_due()
 for _, transcriber in ipairs(transcribers) do look_at(transcriber) end
-local is_more = fill()
+fill()
 if #leases > 0 then
   redis.call('SET', key('op', op_id), cmsgpack.pack(leases))
   redis.call('PEXPIRE', key('op', op_id), lease_ms)
 end
--- Nothing to wake for what was just taken; but what was promoted may suit another gateway.
-if is_more then wake() end
+commit()
 return leases

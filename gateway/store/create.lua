@@ -76,5 +76,5 @@ for index = 0, total - 1 do
 end
 settle_queue(batch)
 end_batch_if_done(batch)
-wake()
+commit()
 return {'CREATED', batch_id}

@@ -6,5 +6,5 @@ local batch = load_batch(ARGV[1], ARGV[2])
 if not batch then return 'NOT_FOUND' end
 if not batch_has_ended(batch) then return 'RUNNING' end
 delete_batch(batch)
-wake()
+commit()
 return 'OK'

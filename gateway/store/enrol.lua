@@ -9,6 +9,7 @@ put_account(user, ARGV[7], ARGV[8], ARGV[9])
 local apikey = {key = key('apikey', id)}
 set(apikey, {user = user, digest = ARGV[3], label = ARGV[4], created_ms = now, revoked_ms = 0,
   end_ms = ttl_ms > 0 and now + ttl_ms or 0})
+save()
 if ttl_ms > 0 then redis.call('PEXPIRE', apikey.key, ttl_ms + KEPT_AFTER_END_MS) end
 redis.call('ZADD', key('apikeys', user), now, id)
 audit(by, 'create key', user, id)

@@ -76,5 +76,5 @@ elseif growth_refusal(batch, math.max(growth, 0)) then
 else
   replace()
 end
-wake()
+commit()
 return 'OK'

@@ -26,5 +26,5 @@ if state == SUCCEEDED then
 end
 set(item, {ended_epoch = epoch})
 settle_item(batch, item, state, state == CANCELLED and '' or ARGV[4], ARGV[9])
-wake()
+commit()
 return 'OK'

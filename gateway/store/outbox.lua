@@ -51,4 +51,5 @@ for _, member in ipairs(due) do
     redis.call('ZADD', key('outbox'), now, member)
   end
 end
+save()
 return leased

@@ -55,5 +55,5 @@ forgive_outage()
 local lost = due('leases', 100)
 for _, member in ipairs(lost) do take_back(member) end
 local ended = each('deadlines', end_overdue) + each('expiry', delete_batch)
-wake()
+commit()
 return {#lost, ended}

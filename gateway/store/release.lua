@@ -91,5 +91,5 @@ if item.cancel == '1' then
 else
   kinds[kind]()
 end
-wake()
+commit()
 return 'OK'

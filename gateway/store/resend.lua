@@ -8,4 +8,5 @@ local score = redis.call('ZSCORE', key('outbox'), message.member)
 local is_being_sent = message.leased == '1' and tonumber(score) > now
 set(message, {state = MESSAGE_PENDING, tries = 0})
 if not is_being_sent then make_due(message, now) end
+save()
 return redis.call('HGETALL', message.key)

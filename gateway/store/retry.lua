@@ -33,5 +33,5 @@ for _, item in ipairs(items_of(batch)) do
     requeue(batch, item, 0)
   end
 end
-wake()
+commit()
 return {'OK'}

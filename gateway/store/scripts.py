@@ -1,10 +1,11 @@
 """The Lua transitions as one callable table.
 
-Each script runs after the names of keys and fields and the shared prelude, so no line is copied
-between them.
+Each script runs after what it uses of the names of keys and fields and of the shared prelude, so no
+line is copied between them.
 """
 
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ PRELUDE = (
     "accounts",
 )
 
+# What is defined at the left margin: "local function move(" or "local SUCCEEDED, FAILED =".
+_NAMES = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
 _FOLDER = Path(__file__).parent
 NAMES = tuple(sorted(path.stem for path in _FOLDER.glob("*.lua")))
 
@@ -40,10 +43,33 @@ def _tables() -> str:
 
 
 @cache
-def prelude() -> str:
-    """Return what every script begins with; each part uses those before it."""
+def _definitions() -> tuple[tuple[str, frozenset[str]], ...]:
+    """Return the pieces of the prelude, each of which uses those before it, with their names."""
     parts = ((_FOLDER / "prelude" / f"{part}.lua").read_text() for part in PRELUDE)
-    return "\n".join((_tables(), *parts))
+    text = re.sub(r"--.*", "", "\n\n".join((_tables(), *parts)))
+    found = re.split(r"\n\n+(?=local )", text.strip())
+    return tuple(
+        (definition, _words(", ".join(_NAMES.findall(definition)))) for definition in found
+    )
+
+
+def prelude(body: str) -> str:
+    """Return the definitions that a script uses, directly or not.
+
+    Lua makes each of them anew whenever the script runs: with all a short script takes ten times as
+    long.
+    """
+    used: list[str] = []
+    words = _words(body)
+    for definition, names in reversed(_definitions()):
+        if names & words:
+            used.insert(0, definition)
+            words |= _words(definition)
+    return "\n\n".join(used)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", text))
 
 
 def source(name: str) -> str:
@@ -51,7 +77,7 @@ def source(name: str) -> str:
     body = (_FOLDER / f"{name}.lua").read_text()
     # A line of flags counts only at the very top, before the prelude.
     flags, rest = body.split("\n", 1) if body.startswith("#!") else ("", body)
-    return f"{flags}\n{prelude()}\n{rest}".lstrip("\n")
+    return f"{flags}\n{prelude(rest)}\n{rest}".lstrip("\n")
 
 
 class Scripts:

@@ -13,4 +13,5 @@ if state == MESSAGE_PENDING then
 else
   redis.call('ZREM', key('outbox'), message.member)
 end
+save()
 return 'OK'

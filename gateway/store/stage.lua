@@ -20,5 +20,5 @@ if title ~= '' then fields.title = title end
 set(item, fields)
 learn_duration(batch, item, duration_ms)
 emit_item(batch, item)
-wake()
+commit()
 return 'OK'

@@ -5,6 +5,7 @@ at the present.
 """
 
 import argparse
+import re
 from collections.abc import AsyncIterator
 
 from batchscribe.v1.batch_service_pb2 import WatchBatchResponse
@@ -13,17 +14,18 @@ from gateway.__main__ import serve
 from gateway.store import scripts
 from gateway.watch import Watches
 
-PRELUDE_END = "\nis_leased = function() return true end\n"
+FENCE = re.compile(r"^local function is_leased\(.*", re.MULTILINE)
+NO_FENCE = "local function is_leased() return true end"
 
 
 def remove_fencing() -> None:
-    """Let any epoch write: the prelude's own test of a lease is replaced after it is defined."""
-    prelude, whole = scripts.prelude().strip(), scripts.source
+    """Let any epoch write: the scripts' own test of a lease is replaced."""
+    whole = scripts.source
 
     def source(name: str) -> str:
-        return whole(name).replace(prelude, prelude + PRELUDE_END)
+        return FENCE.sub(NO_FENCE, whole(name))
 
-    assert PRELUDE_END in source("finish")
+    assert NO_FENCE in source("finish")
     scripts.source = source
 
 

@@ -116,7 +116,7 @@ async def test_months_are_those_of_the_calendar(books: Books) -> None:
     for i = 0, tonumber(ARGV[2]) - 1 do months[#months + 1] = month_of(ARGV[1] + i * DAY_MS) end
     return months
     """
-    script = f"{scripts.prelude()}{code}"
+    script = f"{scripts.prelude(code)}{code}"
     found = await books.redis.eval(script, 0, int(days[0].timestamp() * 1000), len(days))
     assert [month.decode() for month in found] == [f"{day:%Y-%m}" for day in days]
 

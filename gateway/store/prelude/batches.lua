@@ -75,11 +75,11 @@ local function delete_batch(batch)
       redis.call('UNLINK', key('transcript', batch.user, item.transcription_id))
     end
     forget_result(item)
-    redis.call('UNLINK', item.key)
+    delete_hash(item.key)
   end
   delete_messages(batch)
-  redis.call('UNLINK', batch.key, key('events', batch.user, batch.id),
-    key('ready', batch.user, batch.id))
+  delete_hash(batch.key)
+  redis.call('UNLINK', key('events', batch.user, batch.id), key('ready', batch.user, batch.id))
   redis.call('ZREM', key('index', batch.user), batch.id)
   redis.call('ZREM', key('expiry'), batch.user .. '/' .. batch.id)
   redis.call('ZREM', key('deadlines'), batch.user .. '/' .. batch.id)

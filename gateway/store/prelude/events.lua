@@ -11,7 +11,7 @@ end
 
 -- `woken` holds batches with something new to read; of work that may start it is enough that there is.
 local woken, ended_items, cancelled_items, adoptable = {}, {}, {}, {}
-local has_startable = false
+local events, has_startable = {}, false
 
 -- For metrics: kept only while a gateway asks for it, see ended.lua.
 local function note_end(what, by)
@@ -21,8 +21,10 @@ end
 local function emit(batch, ...)
   add(batch, 'revision', 1)
   set(batch, {updated_ms = now})
-  redis.call('XADD', key('events', batch.user, batch.id), batch.revision .. '-1',
-    'at_ms', now, 'tally', tally(batch), ...)
+  events[#events + 1] = {
+    key('events', batch.user, batch.id), batch.revision .. '-1',
+    'at_ms', now, 'tally', tally(batch), ...
+  }
   woken[batch.user .. '/' .. batch.id] = true
 end
 
@@ -62,15 +64,23 @@ local function is_work_ready()
   return #first > 0 and tonumber(first[2]) < now + 1000
 end
 
--- Tells every gateway what changed; called once, at the end of a transition.
 local function wake()
   local batches = {}
   for member in pairs(woken) do batches[#batches + 1] = member end
-  if #batches + #cancelled_items + #adoptable == 0 and not has_startable then return end
+  local is_news = #batches + #cancelled_items + #adoptable > 0
+  local is_ready = (is_news or has_startable) and is_work_ready()
+  if not (is_news or is_ready) then return end
   redis.call('XADD', key('wake'), 'MAXLEN', '~', 10000, '*',
     'batches', table.concat(batches, ' '),
     'ended', table.concat(ended_items, ' '),
     'cancelled', table.concat(cancelled_items, ' '),
     'adoptable', table.concat(adoptable, ' '),
-    'ready', is_work_ready() and 1 or 0)
+    'ready', is_ready and 1 or 0)
+end
+
+-- Writes what has changed, and tells every gateway; called once, at the end of a transition.
+local function commit()
+  save()
+  for _, event in ipairs(events) do redis.call('XADD', unpack(event)) end
+  wake()
 end

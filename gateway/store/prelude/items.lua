@@ -132,7 +132,7 @@ local function item_ids(batch)
     local item_id = string.format('%s_%d', batch.item_prefix, index)
     ids[#ids + 1] = item_id
     local name = key('item', batch.user, item_id)
-    local entries = asked ~= batch.total and redis.call('HGET', name, 'entries') or 1
+    local entries = asked ~= batch.total and field_of(name, 'entries') or 1
     for place = 2, tonumber(entries) do ids[#ids + 1] = item_id .. '_' .. place end
   end
   return ids

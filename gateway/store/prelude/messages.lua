@@ -36,7 +36,7 @@ end
 local function delete_messages(batch)
   for round = 1, tonumber(batch.round) do
     local id = webhook_id(batch, round)
-    redis.call('UNLINK', key('message', batch.user, id))
+    delete_hash(key('message', batch.user, id))
     redis.call('ZREM', key('outbox'), batch.user .. '/' .. id)
   end
 end

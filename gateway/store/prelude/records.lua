@@ -15,16 +15,25 @@ local function key(name, ...) return string.format(KEY[name], ...) end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
-local function as_hash(flat)
-  local hash = {}
-  for i = 1, #flat, 2 do hash[flat[i]] = flat[i + 1] end
-  return hash
-end
+-- The hashes that this script knows, and what it has not written of them yet; both by key. A hash is
+-- read once and written once, whatever is done to it in between.
+local loaded, unsaved = {}, {}
 
 -- What is no hash was written by somebody else: what should be there is gone.
 local function load_hash(name)
-  local found = redis.pcall('HGETALL', name)
-  return found.err and {} or as_hash(found)
+  if not loaded[name] then
+    redis.setresp(3)
+    local found = redis.pcall('HGETALL', name)
+    redis.setresp(2)
+    loaded[name] = found.map or {}
+  end
+  return loaded[name]
+end
+
+-- One field of a hash that need not be loaded for it.
+local function field_of(name, field)
+  if loaded[name] then return loaded[name][field] end
+  return redis.call('HGET', name, field)
 end
 
 -- Redis hashes as tables with their key; numbers stay strings until they are used as numbers.
@@ -52,18 +61,41 @@ local function load_both(member)
   if batch then return item, batch end
 end
 
+local function changes_of(thing)
+  local name = thing.key
+  if not unsaved[name] then loaded[name], unsaved[name] = thing, {} end
+  return unsaved[name]
+end
+
 local function set(thing, fields)
-  local flat = {}
+  local changes = changes_of(thing)
   for field, value in pairs(fields) do
-    thing[field] = tostring(value)
-    flat[#flat + 1] = field
-    flat[#flat + 1] = thing[field]
+    value = tostring(value)
+    thing[field], changes[field] = value, value
   end
-  redis.call('HSET', thing.key, unpack(flat))
 end
 
 local function add(thing, field, by)
-  thing[field] = string.format('%.0f', redis.call('HINCRBY', thing.key, field, by))
+  local value = string.format('%.0f', (tonumber(thing[field]) or 0) + by)
+  thing[field], changes_of(thing)[field] = value, value
+end
+
+local function delete_hash(name)
+  loaded[name], unsaved[name] = {}, nil
+  redis.call('UNLINK', name)
+end
+
+-- Writes what is unsaved; nothing that a script has changed is kept without it.
+local function save()
+  for name, changes in pairs(unsaved) do
+    local flat = {}
+    for field, value in pairs(changes) do
+      flat[#flat + 1] = field
+      flat[#flat + 1] = value
+    end
+    redis.call('HSET', name, unpack(flat))
+  end
+  unsaved = {}
 end
 
 local function has_ended(state) return tonumber(state) >= SUCCEEDED end
