@@ -290,6 +290,25 @@ async def test_an_idle_gateway_leaves_claims_to_its_poll(valkey: Valkey) -> None
     assert proxy.seen["claim"] - claims <= 2 * polls + 5
 
 
+async def test_a_look_for_work_is_one_claim_for_all_transcribers(valkey: Valkey) -> None:
+    """An item costs one claim, however many transcribers there are: nobody looks for no slot."""
+    valkey.flush()
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(proxied(valkey.path))
+        members = [
+            await stack.enter_async_context(running(ScriptedTranscriber(slots=2))) for _ in range(4)
+        ]
+        addresses = [member.address for member in members]
+        gateway = await stack.enter_async_context(running_gateway(proxy.url, addresses))
+        await wait_until(lambda: all(member.statuses for member in members))
+        claims, begun = proxy.seen["claim"], time.monotonic()
+        batch = await gateway.create(*urls(40), options=BatchOptions(max_concurrent=10))
+        await gateway.ended(batch.batch_id)
+        polls = (time.monotonic() - begun) / POLL_SECONDS
+    assert sum(len(member.seen) for member in members) == 40
+    assert proxy.seen["claim"] - claims <= 40 + 2 * polls + 5
+
+
 def ten_hours() -> TranscribeResponse:
     """A segment of twelve words every five seconds."""
     answer = succeeded(36_000)

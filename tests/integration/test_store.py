@@ -143,6 +143,27 @@ async def test_a_claim_deals_to_whoever_has_the_most_slots_free(store: BatchStor
     assert [lease.address for lease in dealt] == ["w2", "w2", "w1", "w2", "w1", "w2", "w3"]
 
 
+async def test_a_claim_tells_of_work_that_is_left_and_disturbs_no_watcher(
+    store: BatchStore, redis_url: str
+) -> None:
+    """Other gateways hear that more may start; of the batch there is nothing new to read."""
+    await store.create(USER, new_batch(total=3))
+    assert await _last_wake(redis_url) != {b"batches": b"", b"ready": b"1"}
+    await claim(store, count=2)
+    assert await _last_wake(redis_url) == {b"batches": b"", b"ready": b"1"}
+    async with connect(redis_url) as client:
+        wakes = await client.xlen(keys.key("wake"))
+        await claim(store, count=9)
+        assert await client.xlen(keys.key("wake")) == wakes, "nothing is left"
+
+
+async def _last_wake(redis_url: str) -> dict[bytes, bytes]:
+    async with connect(redis_url) as client:
+        found: Any = await client.xrevrange(keys.key("wake"), count=1)
+    ((_, fields),) = found
+    return {name: fields[name] for name in (b"batches", b"ready")}
+
+
 async def test_claim_is_replayed_by_its_id(store: BatchStore) -> None:
     """A claim whose answer was lost gives the same leases again, not more."""
     await store.create(USER, new_batch(total=5))
