@@ -13,9 +13,10 @@ from batchscribe.v1 import batch_pb2
 from tests.conftest import Sample
 from tests.media import decode
 from transcriber import models
-from transcriber.engine.decoding import Decoded, Row
+from transcriber.engine.decoding import Decoded
 from transcriber.engine.device import Device
 from transcriber.engine.listening import Listener
+from transcriber.engine.rows import Row
 from transcriber.engine.shelf import Shelf
 from transcriber.engine.wording import wording
 from transcriber.failures import VideoFailure

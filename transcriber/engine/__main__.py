@@ -13,11 +13,11 @@ from batchscribe.v1 import batch_pb2, transcript_pb2
 
 from transcriber import jobs
 from transcriber.engine import languages
-from transcriber.engine.decoding import Model
 from transcriber.engine.device import Device, Lane
 from transcriber.engine.languages import Language
 from transcriber.engine.listening import Listener
 from transcriber.engine.recognition import Task, recognize
+from transcriber.engine.rows import Model
 from transcriber.engine.segments import time_range
 from transcriber.engine.shelf import Shelf
 from transcriber.engine.transcription import Transcription

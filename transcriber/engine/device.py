@@ -12,8 +12,9 @@ from queue import SimpleQueue
 
 from transcriber import diagnosis
 from transcriber.engine.batching import RowQueue
-from transcriber.engine.decoding import Decoded, Languages, Row, run
+from transcriber.engine.decoding import Decoded, Languages, run
 from transcriber.engine.plan import Plan
+from transcriber.engine.rows import Row
 
 Answer = Decoded | Languages | Exception
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from batchscribe.v1 import batch_pb2
 
-from transcriber.engine.decoding import Languages, Model
+from transcriber.engine.decoding import Languages
+from transcriber.engine.rows import Model
 from transcriber.failures import VideoFailure
 
 AUTO = "auto"

@@ -11,7 +11,7 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from faster_whisper.vad import VadOptions, get_speech_timestamps
 from numpy.typing import NDArray
 
-from transcriber.engine.decoding import Features
+from transcriber.engine.rows import Features
 from transcriber.engine.samples import Pcm, SampleFile
 from transcriber.engine.spans import quietest, spans
 from transcriber.engine.windows import SAMPLE_RATE, Piece, Window, pack, surround

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from batchscribe.v1 import batch_pb2
 
 from transcriber.engine import languages
-from transcriber.engine.decoding import Decoded, Detection, Features, Model, Row
+from transcriber.engine.decoding import Decoded
 from transcriber.engine.device import Answer, Lane
 from transcriber.engine.languages import Language
 from transcriber.engine.listening import Listener
 from transcriber.engine.quality import Verdict, judge
+from transcriber.engine.rows import Detection, Features, Model, Row
 from transcriber.engine.transcription import Transcription
 from transcriber.engine.windows import SAMPLE_RATE, Window
 from transcriber.engine.wording import Wording, tokenizer_for, wording

@@ -20,8 +20,9 @@ from faster_whisper import WhisperModel
 from transcriber import models
 from transcriber.diagnosis import is_out_of_memory
 from transcriber.engine import canary
-from transcriber.engine.decoding import Model
+from transcriber.engine.encoding import silence_after
 from transcriber.engine.plan import plan
+from transcriber.engine.rows import Model
 
 _WAIT_SECONDS = 1.0
 # Nobody can look into a download or a load; this is the time for both on a bad day.
@@ -170,7 +171,9 @@ class Shelf:
     def _tried(self, name: str, directory: Path) -> Model:
         """Return the model once it has heard something. Raises VideoFailure MODEL_UNAVAILABLE."""
         try:
-            model = Model(name, models.sha256_of(directory), self._read(directory))
+            whisper = self._read(directory)
+            silence = silence_after(whisper, canary.clip(whisper))
+            model = Model(name, models.sha256_of(directory), whisper, silence)
             canary.listen(model)
         except (RuntimeError, ValueError) as error:
             if is_out_of_memory(error):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from batchscribe.v1 import batch_pb2
 from faster_whisper.tokenizer import Tokenizer
 
-from transcriber.engine.decoding import Decoding, Features, Model, Row
+from transcriber.engine.rows import Decoding, Features, Model, Row
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transcriber.engine.decoding import Decoded, Decoding, Model, Row
+from transcriber.engine.decoding import Decoded
 from transcriber.engine.device import Device, Lane
 from transcriber.engine.listening import Listener
 from transcriber.engine.plan import Plan
 from transcriber.engine.recognition import Recognition, Task
+from transcriber.engine.rows import Decoding, Model, Row
 from transcriber.engine.transcription import Transcription
 from transcriber.engine.utterances import Utterance
 from transcriber.engine.windows import SAMPLE_RATE, Window
@@ -33,7 +34,7 @@ FRAME = SAMPLE_RATE // 100
 
 WHISPER: Any = SimpleNamespace(feature_extractor=FeatureExtractor())
 TOKENIZER: Any = None
-MODEL = Model("scripted", "", WHISPER)
+MODEL = Model("scripted", "", WHISPER, np.empty((1, 0, 0), np.float32))
 WORDING = Wording(TOKENIZER, (), Decoding(MODEL, beam_size=1, prompt_length=0))
 
 

@@ -1,0 +1,54 @@
+"""What of a row the model is shown."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transcriber.engine.rows import (
+    FRAMES_PER_SECOND,
+    FULL_FRAMES,
+    MARGIN_FRAMES,
+    Decoding,
+    Detection,
+    Model,
+    Row,
+)
+
+NOTHING: Any = None
+MODEL = Model("scripted", "", NOTHING, np.empty((1, 0, 0), np.float32))
+DECODING = Decoding(MODEL, beam_size=5, prompt_length=1)
+
+
+def row(seconds: float, ask: Detection | Decoding = DECODING) -> Row:
+    frames = round(seconds * FRAMES_PER_SECOND)
+    return Row(ask, np.zeros((1, frames), np.float32), NOTHING)
+
+
+def test_long_rows_share_batches() -> None:
+    """The decoder sees half a minute of them, however long they are; the encoder does not."""
+    assert row(9).group == row(19).group
+    assert row(9).encoded_frames < row(19).encoded_frames < FULL_FRAMES == row(19).axis
+
+
+def test_short_rows_are_short_for_the_decoder_too() -> None:
+    """Nor is more of a row looked at to tell its language."""
+    for short in (row(3), row(12, Detection(MODEL))):
+        assert short.axis == short.encoded_frames < FULL_FRAMES
+
+
+@given(st.floats(0.5, 30))
+def test_no_axis_cuts_a_row(seconds: float) -> None:
+    """There is room for the row and for the silence after it, up to half a minute."""
+    one = row(seconds)
+    assert one.axis >= one.encoded_frames >= min(one.frames + MARGIN_FRAMES, FULL_FRAMES)
+
+
+@pytest.mark.parametrize("seconds", [3, 19])
+def test_a_second_try_is_heard_on_the_full_axis(seconds: float) -> None:
+    """Whatever its length, the encoder is given the half minute that it was trained on."""
+    again = Decoding(MODEL, beam_size=5, prompt_length=1, full_axis=True)
+    assert row(seconds, again).is_on_full_axis
+    assert not row(seconds).is_on_full_axis

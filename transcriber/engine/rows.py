@@ -1,0 +1,103 @@
+"""Rows: what the device is asked, a window of one task each, and what of it the model is shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from faster_whisper import WhisperModel
+from faster_whisper.tokenizer import Tokenizer
+from numpy.typing import NDArray
+
+FRAMES_PER_SECOND = 100
+FULL_FRAMES = 3000
+# Beyond its end a row needs some silence, or the model does not see that the speech has ended.
+MARGIN_FRAMES = 300
+_AXIS_STEP_FRAMES = 200
+# In a shorter row a sentence or two are all there is, and half a minute to look at is no help.
+_SHORTEST_LONG_FRAMES = 800
+
+Features = NDArray[np.float32]
+# float32[1, frames / 2, width]: what the encoder makes of features.
+Encoded = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model in memory. ``silence`` is how it hears, after speech, each place of the full axis."""
+
+    name: str
+    sha256: str
+    whisper: WhisperModel
+    silence: Encoded
+
+    @property
+    def multilingual(self) -> bool:
+        return bool(self.whisper.model.is_multilingual)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Ask for the language."""
+
+    model: Model
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Ask for the text: all that the rows of one call have to agree in.
+
+    ``full_axis`` has the encoder hear a row in the 30 seconds that the model was trained on.
+    ``words`` is the start of the sequence by which words are timed; empty if they are not.
+    """
+
+    model: Model
+    beam_size: int
+    prompt_length: int
+    words: tuple[int, ...] = ()
+    full_axis: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One window of one task. ``features``: float32[mels, frames], a hundred frames a second.
+
+    What the model is shown depends on the row alone, so no neighbour changes its text.
+    """
+
+    ask: Detection | Decoding
+    features: Features
+    tokenizer: Tokenizer
+    prompt: Sequence[int] = ()
+
+    @property
+    def frames(self) -> int:
+        return int(self.features.shape[-1])
+
+    @property
+    def is_long(self) -> bool:
+        return isinstance(self.ask, Decoding) and self.frames >= _SHORTEST_LONG_FRAMES
+
+    @property
+    def encoded_frames(self) -> int:
+        """Frames that the encoder is given: the row, and some silence."""
+        if isinstance(self.ask, Decoding) and self.ask.full_axis:
+            return FULL_FRAMES
+        steps = -(-(self.frames + MARGIN_FRAMES) // _AXIS_STEP_FRAMES)
+        return min(FULL_FRAMES, steps * _AXIS_STEP_FRAMES)
+
+    @property
+    def axis(self) -> int:
+        """Frames that the decoder sees.
+
+        With half a minute to look at, as in its training, it makes fewer errors, and rows of all
+        lengths share batches; for short ones it would take longer and be no better.
+        """
+        return FULL_FRAMES if self.is_long else self.encoded_frames
+
+    @property
+    def is_on_full_axis(self) -> bool:
+        return self.encoded_frames == FULL_FRAMES
+
+    @property
+    def group(self) -> tuple[Detection | Decoding, int]:
+        return self.ask, self.axis
