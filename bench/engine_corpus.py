@@ -60,13 +60,16 @@ def recordings(speech_dir: Path | None) -> list[Recording]:
 
 def corpora(clips: Sequence[Recording], directory: Path) -> Mapping[str, list[Video]]:
     """Write the files of each kind to ``directory``."""
-    long = [_save(directory / f"long-{n}.wav", _long(clips, n)) for n in range(_LONG_FILES)]
+    long, others = (
+        [_save(directory / f"long-{n}.wav", _long(clips, n)) for n in range(one, one + _LONG_FILES)]
+        for one in (0, _LONG_FILES)
+    )
     short = [
         _save(directory / f"short-{n}.wav", _short(clips[n % len(clips)], n // len(clips)))
         for n in range(_SHORT_CLIPS)
     ]
-    mix = [*long[:2], *short[: _SHORT_CLIPS // 2]]
-    return {"long": long, "short": short, "mix": mix}
+    # Other long files than those above, so that the mix tells more; and enough words to tell it.
+    return {"long": long, "short": short, "mix": [*others, *short]}
 
 
 def _long(clips: Sequence[Recording], seed: int) -> Recording:

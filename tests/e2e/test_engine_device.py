@@ -15,8 +15,9 @@ from tests.media import decode
 from transcriber import models
 from transcriber.engine.decoding import Decoded
 from transcriber.engine.device import Device
+from transcriber.engine.encoding import encode
 from transcriber.engine.listening import Listener
-from transcriber.engine.rows import Row
+from transcriber.engine.rows import FULL_FRAMES, Row
 from transcriber.engine.shelf import Shelf
 from transcriber.engine.wording import wording
 from transcriber.failures import VideoFailure
@@ -61,6 +62,17 @@ def rows(shelf: Shelf, samples: dict[str, Sample], tmp_path: Path) -> Iterator[l
         asking = wording(model, batch_pb2.TranscribeOptions(beam_size=1), "en")
         features = listener.features(window, model.whisper.feature_extractor)
         yield [asking.row(features) for _ in range(2)]
+
+
+def test_a_long_row_is_shown_half_a_minute(rows: list[Row]) -> None:
+    """What is beyond its own axis is the silence that the model has once heard after speech."""
+    row = rows[0]
+    shown = np.array(encode(row.ask.model, rows))
+    own = row.encoded_frames * shown.shape[1] // row.axis
+    assert row.encoded_frames < row.axis == FULL_FRAMES
+    assert np.array_equal(shown[0], shown[1])
+    assert np.array_equal(shown[:1, own:], row.ask.model.silence[:, own:])
+    assert not np.array_equal(shown[:1, :own], row.ask.model.silence[:, :own])
 
 
 def test_a_bad_row_costs_no_other_row_its_text(shelf: Shelf, rows: list[Row]) -> None:
