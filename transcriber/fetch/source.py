@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from ssl import SSLContext
+from typing import Any, ClassVar
 from weakref import WeakSet
 
 import yt_dlp
@@ -76,6 +77,21 @@ class Listing:
         return str(self.info.get(name) or "")[: playlists.MAX_TITLE_LENGTH]
 
 
+class SharedTrustRH(RequestsRH):  # type: ignore[misc]  # yt-dlp asks for the ending of the name.
+    """Requests that share what they trust.
+
+    To read the certificates for each use of yt-dlp was more than half of the time that it took.
+    """
+
+    _contexts: ClassVar[dict[bool | None, SSLContext]] = {}
+
+    def _make_sslcontext(self, legacy_ssl_support: bool | None = None) -> SSLContext:
+        if legacy_ssl_support not in self._contexts:
+            context = super()._make_sslcontext(legacy_ssl_support)
+            self._contexts[legacy_ssl_support] = context
+        return self._contexts[legacy_ssl_support]
+
+
 class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
     """One use of yt-dlp for one address."""
 
@@ -134,7 +150,7 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
 
     def build_request_director(self, handlers: object, preferences: object = None) -> Any:
         # The others take some requests, as for ftp: addresses, around the proxy.
-        return super().build_request_director([RequestsRH], preferences)
+        return super().build_request_director([SharedTrustRH], preferences)
 
     def save_cookies(self) -> None:
         """Leave the operator's file as it is; several threads read it."""
