@@ -12,7 +12,10 @@ FRAMES_PER_SECOND = 100
 FULL_FRAMES = 3000
 # Beyond its end a row needs some silence, or the model does not see that the speech has ended.
 MARGIN_FRAMES = 300
-_AXIS_STEP_FRAMES = 200
+_AXIS_STEP_FRAMES = 200  # So that short rows share batches.
+# Behind these comes more silence for the decoder, and they share batches whatever their length.
+_LONG_MARGIN_FRAMES = 200
+_LONG_STEP_FRAMES = 2  # The encoder halves the axis.
 # In a shorter row a sentence or two are all there is, and half a minute to look at is no help.
 _SHORTEST_LONG_FRAMES = 800
 
@@ -82,8 +85,9 @@ class Row:
         """Frames that the encoder is given: the row, and some silence."""
         if isinstance(self.ask, Decoding) and self.ask.full_axis:
             return FULL_FRAMES
-        steps = -(-(self.frames + MARGIN_FRAMES) // _AXIS_STEP_FRAMES)
-        return min(FULL_FRAMES, steps * _AXIS_STEP_FRAMES)
+        if self.is_long:
+            return _axis(self.frames + _LONG_MARGIN_FRAMES, _LONG_STEP_FRAMES)
+        return _axis(self.frames + MARGIN_FRAMES, _AXIS_STEP_FRAMES)
 
     @property
     def axis(self) -> int:
@@ -101,3 +105,7 @@ class Row:
     @property
     def group(self) -> tuple[Detection | Decoding, int]:
         return self.ask, self.axis
+
+
+def _axis(frames: int, step: int) -> int:
+    return min(FULL_FRAMES, -(-frames // step) * step)

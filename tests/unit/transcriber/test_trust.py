@@ -7,7 +7,7 @@ from transcriber.fetch.source import SharedTrustRH
 
 
 def test_certificates_are_read_once_and_checked_always() -> None:
-    """Each use of yt-dlp has connections of its own, and all of them check the same certificates."""
+    """Each use of yt-dlp has connections of its own; all of them check the same certificates."""
     unused: Any = None
     one, other = (SharedTrustRH(logger=unused) for _ in range(2))
     context = one._make_sslcontext()
