@@ -103,8 +103,9 @@ class Row:
         return self.encoded_frames == FULL_FRAMES
 
     @property
-    def group(self) -> tuple[Detection | Decoding, int]:
-        return self.ask, self.axis
+    def group(self) -> tuple[Detection | Decoding, int, bool]:
+        """What rows agree in that share a batch."""
+        return self.ask, self.axis, self.is_long
 
 
 def _axis(frames: int, step: int) -> int:

@@ -1,5 +1,6 @@
 """What of a row the model is shown."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,13 @@ def test_long_rows_share_batches() -> None:
     assert row(9).encoded_frames < row(19).encoded_frames < FULL_FRAMES == row(19).axis
 
 
+def test_a_short_row_is_no_neighbour_of_a_long_one() -> None:
+    """Not on the full axis either: long rows are offered fewer times."""
+    again = replace(DECODING, full_axis=True)
+    assert row(3, again).axis == row(9, again).axis
+    assert row(3, again).group != row(9, again).group
+
+
 def test_short_rows_are_short_for_the_decoder_too() -> None:
     """Nor is more of a row looked at to tell its language."""
     for short in (row(3), row(12, Detection(MODEL))):
@@ -51,6 +59,6 @@ def test_no_axis_cuts_a_row(seconds: float) -> None:
 @pytest.mark.parametrize("seconds", [3, 19])
 def test_a_second_try_is_heard_on_the_full_axis(seconds: float) -> None:
     """Whatever its length, the encoder is given the half minute that it was trained on."""
-    again = Decoding(MODEL, beam_size=5, prompt_length=1, full_axis=True)
+    again = replace(DECODING, full_axis=True)
     assert row(seconds, again).is_on_full_axis
     assert not row(seconds).is_on_full_axis
