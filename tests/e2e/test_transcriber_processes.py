@@ -74,16 +74,15 @@ async def test_a_task_that_kills_its_child_is_found_out(
     """A task whose child dies every time has failed, and the next task works again."""
     call = transcriber.transcribe(media.serve("deadly.mp4", Answer(drip=True)), "deadly")
     killed: set[int] = set()
-    asked = 0
 
     def fetching() -> int | None:
-        """The process that has asked for the media, and has not been killed yet."""
+        """The process that has looked at the media and asked for it, and is not killed yet."""
         process = transcriber.children().get("transcriber.fetch")
-        return process if process not in killed and len(media.asked) > asked else None
+        is_asked = len(media.asked) == 2 * (len(killed) + 1)
+        return process if is_asked and process not in killed else None
 
-    # A request of a child that is dead may be heard late: then one is killed that had not begun.
-    while await wait_until(lambda: fetching() or call.done()) and (process := fetching()):
-        asked = len(media.asked)
+    for _ in range(3):
+        process = await wait_until(fetching)
         os.kill(process, signal.SIGKILL)
         killed.add(process)
     error = (await call).error
