@@ -60,16 +60,13 @@ def recordings(speech_dir: Path | None) -> list[Recording]:
 
 def corpora(clips: Sequence[Recording], directory: Path) -> Mapping[str, list[Video]]:
     """Write the files of each kind to ``directory``."""
-    long, others = (
-        [_save(directory / f"long-{n}.wav", _long(clips, n)) for n in range(one, one + _LONG_FILES)]
-        for one in (0, _LONG_FILES)
-    )
+    long = [_save(directory / f"long-{n}.wav", _long(clips, n)) for n in range(2 * _LONG_FILES)]
     short = [
         _save(directory / f"short-{n}.wav", _short(clips[n % len(clips)], n // len(clips)))
         for n in range(_SHORT_CLIPS)
     ]
-    # Other long files than those above, so that the mix tells more; and enough words to tell it.
-    return {"long": long, "short": short, "mix": [*others, *short]}
+    # The mix has long files of its own, so that it tells more; and enough words to tell it.
+    return {"long": long[:_LONG_FILES], "short": short, "mix": [*long[_LONG_FILES:], *short]}
 
 
 def _long(clips: Sequence[Recording], seed: int) -> Recording:

@@ -13,11 +13,12 @@ from batchscribe.v1 import batch_pb2
 from tests.conftest import Sample
 from tests.media import decode
 from transcriber import models
+from transcriber.engine import canary
 from transcriber.engine.decoding import Decoded
 from transcriber.engine.device import Device
 from transcriber.engine.encoding import encode
 from transcriber.engine.listening import Listener
-from transcriber.engine.rows import FULL_FRAMES, Row
+from transcriber.engine.rows import FULL_FRAMES, SHORTEST_LONG_FRAMES, Row
 from transcriber.engine.shelf import Shelf
 from transcriber.engine.wording import wording
 from transcriber.failures import VideoFailure
@@ -73,6 +74,11 @@ def test_a_long_row_is_shown_half_a_minute(rows: list[Row]) -> None:
     assert np.array_equal(shown[0], shown[1])
     assert np.array_equal(shown[:1, own:], row.ask.model.silence[:, own:])
     assert not np.array_equal(shown[:1, :own], row.ask.model.silence[:, :own])
+
+
+def test_the_silence_of_long_rows_has_no_speech_in_it(rows: list[Row]) -> None:
+    """The clip that comes before it is over where the shortest long row ends."""
+    assert canary.clip(rows[0].ask.model.whisper).shape[-1] < SHORTEST_LONG_FRAMES
 
 
 def test_a_bad_row_costs_no_other_row_its_text(shelf: Shelf, rows: list[Row]) -> None:

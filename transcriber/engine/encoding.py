@@ -10,17 +10,16 @@ import ctranslate2
 import numpy as np
 from faster_whisper import WhisperModel
 
-from transcriber.engine.rows import FULL_FRAMES, Encoded, Features, Model, Row
+from transcriber.engine.rows import FRAMES_PER_PLACE, FULL_FRAMES, Encoded, Features, Model, Row
 
 _DYNAMIC_RANGE = 2.0  # Of OpenAI's features: 8 decades, divided by 4.
-_FRAMES_PER_PLACE = 2  # The encoder makes one place of two frames.
 
 
 def encode(model: Model, rows: Sequence[Row]) -> ctranslate2.StorageView:
     """Return [rows, places, width] for rows of one axis."""
-    whisper = model.whisper.model
-    if whisper.device != "cpu":
-        return whisper.encode(_storage([row.features for row in rows], rows[0].axis))
+    if not model.silence.size:
+        storage = _storage([row.features for row in rows], rows[0].encoded_frames)
+        return model.whisper.model.encode(storage)
     # The attention of several long rows outgrows the caches of a CPU: one by one is faster.
     encoded = [_with_silence(model, row) for row in rows]
     return ctranslate2.StorageView.from_array(np.concatenate(encoded))
@@ -29,16 +28,17 @@ def encode(model: Model, rows: Sequence[Row]) -> ctranslate2.StorageView:
 def silence_after(whisper: WhisperModel, speech: Features) -> Encoded:
     """Return what ``whisper`` makes of ``speech`` and the silence up to the end of its axis.
 
-    Silence without any speech before it would not do: there the model makes up sentences.
+    After silence with no speech before it base says its last sentence again in many rows. Empty on
+    a GPU, where encoding is cheap.
     """
     if whisper.model.device != "cpu":
-        return np.empty((1, 0, 0), np.float32)  # There the silence of each row is encoded with it.
+        return np.empty((1, 0, 0), np.float32)
     return _encoded(whisper, speech, FULL_FRAMES)
 
 
 def _with_silence(model: Model, row: Row) -> Encoded:
     encoded = _encoded(model.whisper, row.features, row.encoded_frames)
-    silence = model.silence[:, encoded.shape[1] : row.axis // _FRAMES_PER_PLACE]
+    silence = model.silence[:, encoded.shape[1] : row.axis // FRAMES_PER_PLACE]
     return np.concatenate([encoded, silence], axis=1)
 
 

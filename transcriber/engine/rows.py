@@ -15,18 +15,22 @@ MARGIN_FRAMES = 300
 _AXIS_STEP_FRAMES = 200  # So that short rows share batches.
 # Behind these comes more silence for the decoder, and they share batches whatever their length.
 _LONG_MARGIN_FRAMES = 200
-_LONG_STEP_FRAMES = 2  # The encoder halves the axis.
-# In a shorter row a sentence or two are all there is, and half a minute to look at is no help.
-_SHORTEST_LONG_FRAMES = 800
+# Shorter rows gained nothing by more to look at. The clip before the silence has to be shorter.
+SHORTEST_LONG_FRAMES = 800
+FRAMES_PER_PLACE = 2  # The encoder makes one place of two frames.
 
 Features = NDArray[np.float32]
-# float32[1, frames / 2, width]: what the encoder makes of features.
+# float32[1, places, width]: what the encoder makes of features.
 Encoded = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A model in memory. ``silence`` is how it hears, after speech, each place of the full axis."""
+    """A model in memory.
+
+    ``silence`` is how it hears, after speech, each place of the full axis; empty where encoding is
+    cheap, and what the decoder sees of a row is encoded with it.
+    """
 
     name: str
     sha256: str
@@ -78,7 +82,7 @@ class Row:
 
     @property
     def is_long(self) -> bool:
-        return isinstance(self.ask, Decoding) and self.frames >= _SHORTEST_LONG_FRAMES
+        return isinstance(self.ask, Decoding) and self.frames >= SHORTEST_LONG_FRAMES
 
     @property
     def encoded_frames(self) -> int:
@@ -86,7 +90,9 @@ class Row:
         if isinstance(self.ask, Decoding) and self.ask.full_axis:
             return FULL_FRAMES
         if self.is_long:
-            return _axis(self.frames + _LONG_MARGIN_FRAMES, _LONG_STEP_FRAMES)
+            if not self.ask.model.silence.size:
+                return FULL_FRAMES
+            return _axis(self.frames + _LONG_MARGIN_FRAMES, FRAMES_PER_PLACE)
         return _axis(self.frames + MARGIN_FRAMES, _AXIS_STEP_FRAMES)
 
     @property
@@ -94,7 +100,7 @@ class Row:
         """Frames that the decoder sees.
 
         With half a minute to look at, as in its training, it makes fewer errors, and rows of all
-        lengths share batches; for short ones it would take longer and be no better.
+        lengths share batches.
         """
         return FULL_FRAMES if self.is_long else self.encoded_frames
 

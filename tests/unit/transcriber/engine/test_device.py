@@ -34,7 +34,7 @@ FRAME = SAMPLE_RATE // 100
 
 WHISPER: Any = SimpleNamespace(feature_extractor=FeatureExtractor())
 TOKENIZER: Any = None
-MODEL = Model("scripted", "", WHISPER, np.empty((1, 0, 0), np.float32))
+MODEL = Model("scripted", "", WHISPER, np.zeros((1, 1500, 1), np.float32))
 WORDING = Wording(TOKENIZER, (), Decoding(MODEL, beam_size=1, prompt_length=0))
 
 

@@ -10,7 +10,7 @@ from transcriber.engine.hypotheses import likeliest
     [
         (["Lackful flavor.", "Lack full flavor.", "lack full, flavor"], 1),
         (["Lackful flavor.", "Lack full flavor.", "Luck full flavor."], 0),
-        (["कि", "की", "का"], 0),
+        (["नदी", "कि", "की"], 0),
         ([""], 0),
     ],
 )
@@ -22,4 +22,4 @@ def test_the_same_words_count_together(texts: list[str], kept: int) -> None:
 
 def test_of_long_texts_the_likeliest_is_found() -> None:
     """Probabilities too small for a float are compared all the same."""
-    assert likeliest(["so", "or so"], [-9001.0, -9000.0]) == 1
+    assert likeliest(["So", "Or so", "or so"], [-9000.0, -9000.3, -9000.4]) == 1

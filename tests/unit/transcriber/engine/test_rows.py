@@ -20,7 +20,7 @@ from transcriber.engine.rows import (
 
 LEAST_SILENCE_FRAMES = 200
 NOTHING: Any = None
-MODEL = Model("scripted", "", NOTHING, np.empty((1, 0, 0), np.float32))
+MODEL = Model("scripted", "", NOTHING, np.zeros((1, 1500, 1), np.float32))
 DECODING = Decoding(MODEL, beam_size=5, prompt_length=1)
 
 
@@ -40,6 +40,13 @@ def test_a_short_row_is_no_neighbour_of_a_long_one() -> None:
     again = replace(DECODING, full_axis=True)
     assert row(3, again).axis == row(9, again).axis
     assert row(3, again).group != row(9, again).group
+
+
+def test_where_encoding_is_cheap_no_second_try_repeats_the_first() -> None:
+    """A model without a silence hears all of a long row's half minute at once."""
+    cheap = replace(MODEL, silence=np.empty((1, 0, 0), np.float32))
+    assert row(9, replace(DECODING, model=cheap)).is_on_full_axis
+    assert not row(3, replace(DECODING, model=cheap)).is_on_full_axis
 
 
 def test_short_rows_are_short_for_the_decoder_too() -> None:
