@@ -69,7 +69,7 @@ async def test_health_is_answered_while_the_engine_is_away(
 
 
 async def test_a_task_that_kills_its_child_is_found_out(
-    transcriber: Transcriber, media: MediaServer
+    transcriber: Transcriber, media: MediaServer, samples_url: str
 ) -> None:
     """A task whose child dies every time has failed, and the next task works again."""
     call = transcriber.transcribe(media.serve("deadly.mp4", Answer(drip=True)), "deadly")
@@ -88,6 +88,8 @@ async def test_a_task_that_kills_its_child_is_found_out(
     error = (await call).error
     assert error.reason == "WORKER_CRASHED"
     assert error.retryable
+    following = await transcriber.transcribe(f"{samples_url}/train.mp3", "after a deadly one")
+    assert following.transcript.text
 
 
 async def test_health_is_known_by_service(transcriber: Transcriber) -> None:
