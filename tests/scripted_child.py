@@ -40,10 +40,13 @@ def work(job: jobs.Job) -> None:
 
 
 def _load(job: jobs.Job) -> None:
-    """Load a model, which is any file."""
-    model = job.request.load.model
-    if not Path(model).exists():
+    """Load a model, which is any file; of one that holds a number so many processes die first."""
+    model = Path(job.request.load.model)
+    if not model.exists():
         raise VideoFailure("MODEL_UNAVAILABLE", model=model, cause="it is not there.")
+    if deaths := int(model.read_text() or 0):
+        model.write_text(str(deaths - 1))
+        _crash()
     job.send(child_pb2.ChildReply(loaded=child_pb2.Loaded()))
 
 
@@ -61,14 +64,18 @@ def _act(job: jobs.Job, deed: str) -> None:
         case "hang":
             threading.Event().wait()
         case "crash":
-            os.kill(os.getpid(), signal.SIGSEGV)
-            threading.Event().wait()
+            _crash()
         case "grow":
             grown.append(os.urandom(GROWN_BYTES))
             _beat(job)
         case "babble":
             os.write(int(sys.argv[1]), b"\0\0\0\1\xff")
             _stall(job)
+
+
+def _crash() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    threading.Event().wait()
 
 
 def _beat(job: jobs.Job) -> None:

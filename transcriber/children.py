@@ -1,7 +1,7 @@
 """A child that is always there: one process takes the jobs, and another follows it.
 
 The next process takes over once it is warm, so that replacing one that is worn out delays nothing;
-only after a death do jobs wait for it.
+only after a death do jobs wait for it, or for the third if those before it crash at their start.
 """
 
 import asyncio
@@ -11,10 +11,11 @@ import structlog
 from batchscribe.transcriber.v1 import child_pb2
 
 from transcriber.child_process import ChildProcess, Limits, Program
-from transcriber.job_table import ChildDied, JobFailed, JobHung, Listener
+from transcriber.job_table import ChildDied, Ending, JobFailed, JobHung, Listener
 
-_FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 30.0
+# After each failed start, the last of them again and again.
+_PAUSES_SECONDS = (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 30.0)
+_STARTS_WAITED_FOR = 3
 
 log = structlog.get_logger()
 
@@ -33,7 +34,7 @@ class Child:
         self._process: ChildProcess | None = None
         self._next: asyncio.Future[ChildProcess] = asyncio.get_running_loop().create_future()
         self.is_able = False  # Between a death and the next start there is hope.
-        self._pause_seconds = 0.0
+        self._failed_starts = 0
         self._supervising: asyncio.Task[None] | None = None
         self._lives: set[asyncio.Task[None]] = set()
 
@@ -78,7 +79,8 @@ class Child:
             except (ChildDied, JobFailed, JobHung) as failure:
                 life.cancel()
                 self._fail(failure)
-                await asyncio.sleep(self._pause_seconds)
+                pause = min(self._failed_starts, len(_PAUSES_SECONDS)) - 1
+                await asyncio.sleep(_PAUSES_SECONDS[pause])
             else:
                 self._promote(process)
                 await process.over.wait()
@@ -95,7 +97,7 @@ class Child:
     def _promote(self, process: ChildProcess) -> None:
         previous, self._process = self._process, process
         self.is_able = True
-        self._pause_seconds = 0.0
+        self._failed_starts = 0
         if previous is not None:
             previous.retire()
             self._next = asyncio.get_running_loop().create_future()
@@ -103,10 +105,8 @@ class Child:
         self._on_change()
 
     def _fail(self, failure: Exception) -> None:
-        self._pause_seconds = min(
-            max(self._pause_seconds * 2, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS
-        )
-        if self._process is not None:
+        self._failed_starts += 1
+        if self._process is not None or (self.is_able and self._may_pass(failure)):
             return
         if self.is_able:
             log.error("child does not come back", module=self._program.module, why=str(failure))
@@ -117,3 +117,8 @@ class Child:
         self._next.exception()  # It may be that nobody waits.
         self._next = asyncio.get_running_loop().create_future()
         self._on_change()
+
+    def _may_pass(self, failure: Exception) -> bool:
+        """Tell whether to hope for the next start; one that says why it failed fails again."""
+        is_crash = isinstance(failure, ChildDied) and failure.ending is Ending.CRASHED
+        return is_crash and self._failed_starts < _STARTS_WAITED_FOR

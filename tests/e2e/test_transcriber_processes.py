@@ -54,6 +54,26 @@ async def test_a_child_that_dies_once_costs_nobody_anything(
         assert (await call).transcript.text
 
 
+async def test_an_engine_that_is_killed_at_its_start_costs_nobody_anything(
+    transcriber: Transcriber, lecture: str
+) -> None:
+    """Its work waits for the third process if the second is killed while it loads."""
+    call = transcriber.transcribe(lecture, "twice")
+    await wait_until(lambda: transcriber.stage("twice") == TRANSCRIBING)
+    killed: set[int] = set()
+
+    def engine() -> int | None:
+        """The engine's process if it is not killed yet."""
+        process = transcriber.children().get("transcriber.engine")
+        return process if process not in killed else None
+
+    for _ in range(2):
+        process = await wait_until(engine)
+        os.kill(process, signal.SIGSEGV)
+        killed.add(process)
+    assert (await call).transcript.text
+
+
 async def test_health_is_answered_while_the_engine_is_away(
     transcriber: Transcriber, lecture: str
 ) -> None:

@@ -198,6 +198,36 @@ async def test_a_process_that_grows_too_large_is_killed() -> None:
         assert died.ending is Ending.TOO_LARGE
 
 
+async def test_a_process_that_is_killed_at_its_start_costs_no_job(tmp_path: Path) -> None:
+    """A job waits for the third process after a death; there is hope all the time."""
+    model = tmp_path / "model"
+    model.touch()
+    async with running(limits(), [model]) as child:
+        await child.ready()
+        model.write_text("2")
+        await end_of(Asked(child, CRASH))
+        waiting = Asked(child, DONE)
+        await wait_until(lambda: model.read_text() == "0")
+        assert child.is_able
+        await waiting.answer
+
+
+async def test_a_child_whose_processes_are_killed_at_each_start_says_so(tmp_path: Path) -> None:
+    """Jobs do not wait for more than three; they take place again once a process can start."""
+    model = tmp_path / "model"
+    model.touch()
+    async with running(limits(), [model]) as child:
+        await child.ready()
+        model.write_text("3")
+        await end_of(Asked(child, CRASH))
+        unavailable = await end_of(Asked(child, DONE))
+        assert isinstance(unavailable, ChildUnavailable)
+        assert isinstance(unavailable.__cause__, ChildDied)
+        assert not child.is_able
+        await wait_until(lambda: child.is_able)
+        await Asked(child, DONE).answer
+
+
 async def test_a_child_that_does_not_come_back_says_so(tmp_path: Path) -> None:
     """Jobs do not wait for a process that cannot start, and take place once it can."""
     model = tmp_path / "model"
