@@ -18,5 +18,15 @@ def media() -> Iterator[MediaServer]:
 @pytest.fixture(scope="module")
 def lecture(media: MediaServer, samples: dict[str, Sample]) -> str:
     """Address of a minute of speech: long enough to be caught at work."""
+    return _serve(media, "lecture.mp3", samples, repeats=2)
+
+
+@pytest.fixture(scope="module")
+def course(media: MediaServer, samples: dict[str, Sample]) -> str:
+    """Address of nearly three minutes of speech: long enough to be watched at work."""
+    return _serve(media, "course.mp3", samples, repeats=4)
+
+
+def _serve(media: MediaServer, path: str, samples: dict[str, Sample], repeats: int) -> str:
     speech = np.concatenate([decode(clip.path) for clip in samples.values() if clip.audio])
-    return media.serve("lecture.mp3", Answer(encode(np.tile(speech, 2), "mp3"), "audio/mpeg"))
+    return media.serve(path, Answer(encode(np.tile(speech, repeats), "mp3"), "audio/mpeg"))

@@ -156,10 +156,10 @@ async def test_a_model_that_is_not_offered(transcriber: Transcriber, samples_url
     assert "huge" in answer.error.message
 
 
-async def test_progress_is_pushed(transcriber: Transcriber, lecture: str) -> None:
+async def test_progress_is_pushed(transcriber: Transcriber, course: str) -> None:
     """Title, length and audio done arrive while the task runs, and never fall."""
     before = len(transcriber.seen)
-    answer = await transcriber.transcribe(lecture, "progress")
+    answer = await transcriber.transcribe(course, "progress")
     tasks = [
         task
         for seen in transcriber.seen[before:]
