@@ -17,7 +17,7 @@ def media() -> Iterator[MediaServer]:
 
 @pytest.fixture(scope="module")
 def lecture(media: MediaServer, samples: dict[str, Sample]) -> str:
-    """Address of a minute of speech: long enough to be caught at work."""
+    """Address of more than a minute of speech: long enough to be caught at work."""
     return _serve(media, "lecture.mp3", samples, repeats=2)
 
 

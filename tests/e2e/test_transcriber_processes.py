@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,22 @@ async def _health(transcriber: Transcriber) -> int:
     return answer
 
 
+async def _kill(
+    transcriber: Transcriber, module: str, times: int, when: Callable[[int], bool] = lambda _: True
+) -> None:
+    """Kill one process of ``module`` after the other, once ``when`` agrees to that many before."""
+    killed: set[int] = set()
+
+    def following() -> int | None:
+        process = transcriber.children().get(module)
+        return process if process not in killed and when(len(killed)) else None
+
+    for _ in range(times):
+        process = await wait_until(following)
+        os.kill(process, signal.SIGKILL)
+        killed.add(process)
+
+
 @pytest.mark.parametrize("module", ["transcriber.engine", "transcriber.fetch"])
 async def test_a_child_that_dies_once_costs_nobody_anything(
     transcriber: Transcriber, lecture: str, samples_url: str, module: str
@@ -60,17 +76,7 @@ async def test_an_engine_that_is_killed_at_its_start_costs_nobody_anything(
     """Its work waits for the third process if the second is killed while it loads."""
     call = transcriber.transcribe(lecture, "twice")
     await wait_until(lambda: transcriber.stage("twice") == TRANSCRIBING)
-    killed: set[int] = set()
-
-    def engine() -> int | None:
-        """The engine's process if it is not killed yet."""
-        process = transcriber.children().get("transcriber.engine")
-        return process if process not in killed else None
-
-    for _ in range(2):
-        process = await wait_until(engine)
-        os.kill(process, signal.SIGSEGV)
-        killed.add(process)
+    await _kill(transcriber, "transcriber.engine", times=2)
     assert (await call).transcript.text
 
 
@@ -93,18 +99,12 @@ async def test_a_task_that_kills_its_child_is_found_out(
 ) -> None:
     """A task whose child dies every time has failed, and the next task works again."""
     call = transcriber.transcribe(media.serve("deadly.mp4", Answer(drip=True)), "deadly")
-    killed: set[int] = set()
 
-    def fetching() -> int | None:
-        """The process that has looked at the media and asked for it, and is not killed yet."""
-        process = transcriber.children().get("transcriber.fetch")
-        is_asked = media.asked.count("/deadly.mp4") == 2 * (len(killed) + 1)
-        return process if is_asked and process not in killed else None
+    def is_fetching(killed: int) -> bool:
+        """Tell whether the process after ``killed`` others has looked at the media and asked."""
+        return media.asked.count("/deadly.mp4") == 2 * (killed + 1)
 
-    for _ in range(3):
-        process = await wait_until(fetching)
-        os.kill(process, signal.SIGKILL)
-        killed.add(process)
+    await _kill(transcriber, "transcriber.fetch", times=3, when=is_fetching)
     error = (await call).error
     assert error.reason == "WORKER_CRASHED"
     assert error.retryable

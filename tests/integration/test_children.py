@@ -2,10 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
+import pytest
 from batchscribe.transcriber.v1 import child_pb2
 
 from tests.process_tree import children, module_of
@@ -198,48 +199,45 @@ async def test_a_process_that_grows_too_large_is_killed() -> None:
         assert died.ending is Ending.TOO_LARGE
 
 
-async def test_a_process_that_is_killed_at_its_start_costs_no_job(tmp_path: Path) -> None:
-    """A job waits for the third process after a death; there is hope all the time."""
-    model = tmp_path / "model"
+@asynccontextmanager
+async def died(model: Path, spoil: Callable[[Path], object]) -> AsyncIterator[Child]:
+    """Run a child that has died, and whose next processes find their ``model`` spoilt."""
     model.touch()
     async with running(limits(), [model]) as child:
         await child.ready()
-        model.write_text("2")
+        assert child.is_able
+        spoil(model)
         await end_of(Asked(child, CRASH))
+        yield child
+
+
+def crash_at_start(times: int) -> Callable[[Path], object]:
+    """Return what makes so many processes crash that load a model."""
+    return lambda model: model.write_text(str(times))
+
+
+async def test_a_process_that_crashes_at_its_start_costs_no_job(tmp_path: Path) -> None:
+    """A job waits for the third process after a death; there is hope all the time."""
+    model = tmp_path / "model"
+    async with died(model, crash_at_start(times=2)) as child:
         waiting = Asked(child, DONE)
         await wait_until(lambda: model.read_text() == "0")
         assert child.is_able
         await waiting.answer
 
 
-async def test_a_child_whose_processes_are_killed_at_each_start_says_so(tmp_path: Path) -> None:
-    """Jobs do not wait for more than three; they take place again once a process can start."""
+@pytest.mark.parametrize(
+    ("spoil", "cause"), [(Path.unlink, JobFailed), (crash_at_start(times=3), ChildDied)]
+)
+async def test_a_child_that_does_not_come_back_says_so(
+    tmp_path: Path, spoil: Callable[[Path], object], cause: type[Exception]
+) -> None:
+    """Jobs wait for none that cannot start, nor for a fourth; once one can, they take place."""
     model = tmp_path / "model"
-    model.touch()
-    async with running(limits(), [model]) as child:
-        await child.ready()
-        model.write_text("3")
-        await end_of(Asked(child, CRASH))
+    async with died(model, spoil) as child:
         unavailable = await end_of(Asked(child, DONE))
         assert isinstance(unavailable, ChildUnavailable)
-        assert isinstance(unavailable.__cause__, ChildDied)
-        assert not child.is_able
-        await wait_until(lambda: child.is_able)
-        await Asked(child, DONE).answer
-
-
-async def test_a_child_that_does_not_come_back_says_so(tmp_path: Path) -> None:
-    """Jobs do not wait for a process that cannot start, and take place once it can."""
-    model = tmp_path / "model"
-    model.touch()
-    async with running(limits(), [model]) as child:
-        await child.ready()
-        assert child.is_able
-        model.unlink()
-        await end_of(Asked(child, CRASH))
-        unavailable = await end_of(Asked(child, DONE))
-        assert isinstance(unavailable, ChildUnavailable)
-        assert isinstance(unavailable.__cause__, JobFailed)
+        assert isinstance(unavailable.__cause__, cause)
         assert not child.is_able
         model.touch()
         await wait_until(lambda: child.is_able)

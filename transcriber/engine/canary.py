@@ -20,14 +20,18 @@ _UNSURE = -1.5
 
 
 def clip(whisper: WhisperModel) -> Features:
+    """Return the clip as ``whisper`` takes it: float32[mels, frames]."""
     features: Features = whisper.feature_extractor(decode_audio(str(_CLIP)))[..., :-1]
     return features
 
 
-def listen(model: Model) -> str:
-    """Return what ``model`` hears in the clip. Raises VideoFailure MODEL_UNAVAILABLE if nothing."""
+def listen(model: Model, speech: Features) -> str:
+    """Return what ``model`` hears in ``speech``, the clip.
+
+    Raises VideoFailure MODEL_UNAVAILABLE if that is nothing.
+    """
     asking = wording(model, batch_pb2.TranscribeOptions(beam_size=1), languages.ENGLISH)
-    (heard,) = run([asking.row(clip(model.whisper))])
+    (heard,) = run([asking.row(speech)])
     assert isinstance(heard, Decoded)
     # What is no number is not above either.
     if heard.text and heard.avg_logprob > _UNSURE:

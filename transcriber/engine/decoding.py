@@ -24,7 +24,7 @@ from transcriber.engine.utterances import Utterance, Word, split
 
 _LATEST_START_TIMESTAMP = 50  # One second, as in OpenAI's decoding.
 _TIMESTAMPS = 1501  # From 0 to 30 s.
-# Nobody speaks faster than this; a row that repeats itself would otherwise hold up its batch.
+# Nobody speaks faster; a short row that repeats itself would otherwise hold up its batch.
 _TOKENS_PER_SECOND = 20
 _TOKENS_BESIDE = 40
 _PREPENDED = "\"'“¿([{-"
@@ -82,7 +82,8 @@ def _decode(ask: Decoding, rows: Sequence[Row]) -> list[Decoded]:
 
 
 def _max_length(ask: Decoding, rows: Sequence[Row]) -> int:
-    # The same for all rows of this axis, whichever of them share a batch.
+    # The same for all rows of this axis, whichever of them share a batch; for long ones all that
+    # the model has room for.
     seconds = (rows[0].axis - MARGIN_FRAMES) / FRAMES_PER_SECOND
     tokens = int(seconds * _TOKENS_PER_SECOND) + _TOKENS_BESIDE
     return min(ask.prompt_length + tokens, int(ask.model.whisper.max_length))

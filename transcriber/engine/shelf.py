@@ -172,9 +172,10 @@ class Shelf:
         """Return the model once it has heard something. Raises VideoFailure MODEL_UNAVAILABLE."""
         try:
             whisper = self._read(directory)
-            silence = silence_after(whisper, canary.clip(whisper))
+            speech = canary.clip(whisper)
+            silence = silence_after(whisper, speech)
             model = Model(name, models.sha256_of(directory), whisper, silence)
-            canary.listen(model)
+            canary.listen(model, speech)
         except (RuntimeError, ValueError) as error:
             if is_out_of_memory(error):
                 raise
