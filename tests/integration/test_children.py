@@ -199,10 +199,22 @@ async def test_a_process_that_grows_too_large_is_killed() -> None:
         assert died.ending is Ending.TOO_LARGE
 
 
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model that can be loaded."""
+    path = tmp_path / "model"
+    mend(path)
+    return path
+
+
+def mend(model: Path) -> None:
+    """Have the model be there."""
+    model.touch()
+
+
 @asynccontextmanager
 async def died(model: Path, spoil: Callable[[Path], object]) -> AsyncIterator[Child]:
     """Run a child that has died, and whose next processes find their ``model`` spoilt."""
-    model.touch()
     async with running(limits(), [model]) as child:
         await child.ready()
         assert child.is_able
@@ -216,9 +228,8 @@ def crash_at_start(times: int) -> Callable[[Path], object]:
     return lambda model: model.write_text(str(times))
 
 
-async def test_a_process_that_crashes_at_its_start_costs_no_job(tmp_path: Path) -> None:
+async def test_a_process_that_crashes_at_its_start_costs_no_job(model: Path) -> None:
     """A job waits for the third process after a death; there is hope all the time."""
-    model = tmp_path / "model"
     async with died(model, crash_at_start(times=2)) as child:
         waiting = Asked(child, DONE)
         await wait_until(lambda: model.read_text() == "0")
@@ -230,16 +241,15 @@ async def test_a_process_that_crashes_at_its_start_costs_no_job(tmp_path: Path) 
     ("spoil", "cause"), [(Path.unlink, JobFailed), (crash_at_start(times=3), ChildDied)]
 )
 async def test_a_child_that_does_not_come_back_says_so(
-    tmp_path: Path, spoil: Callable[[Path], object], cause: type[Exception]
+    model: Path, spoil: Callable[[Path], object], cause: type[Exception]
 ) -> None:
     """Jobs wait for none that cannot start, nor for a fourth; once one can, they take place."""
-    model = tmp_path / "model"
     async with died(model, spoil) as child:
         unavailable = await end_of(Asked(child, DONE))
         assert isinstance(unavailable, ChildUnavailable)
         assert isinstance(unavailable.__cause__, cause)
         assert not child.is_able
-        model.touch()
+        mend(model)
         await wait_until(lambda: child.is_able)
         await Asked(child, DONE).answer
 
