@@ -2,10 +2,11 @@
 
 import asyncio
 import inspect
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
+
+from batchscribe.local.plan import free_ports
 
 T = TypeVar("T")
 
@@ -36,7 +37,5 @@ async def wait_until(predicate: Callable[[], Any], timeout_seconds: float = 10.0
 
 def free_port() -> int:
     """Return a TCP port of the loopback interface that nothing listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    (port,) = free_ports(1)
+    return port

@@ -3,7 +3,8 @@
 All ports are chosen here, before anything runs, so that everything can start at the same time.
 """
 
-import contextlib
+import itertools
+import secrets
 import shutil
 import socket
 import sys
@@ -20,6 +21,9 @@ from batchscribe.local.data_dir import DataDir
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 _LOOPBACK = "127.0.0.1"
+# Below those that systems give to outgoing connections, one of which could have taken a port before
+# its process listens there.
+_PORTS = range(20_000, 32_768)
 _CHECK_SECONDS = 1.0
 
 
@@ -52,12 +56,14 @@ class Plan:
 
 def draw_up(settings: StackSettings, folder: DataDir) -> Plan:
     """Choose ports and settings; StackError if a port the user named is taken."""
-    redis_port, *worker_ports = free_ports(1 + settings.transcribers)
+    redis_port, any_port, any_http_port, *worker_ports = free_ports(3 + settings.transcribers)
     store, redis_url = _store(settings, folder, redis_port)
+    http_port = settings.http_port
+    http = "" if http_port is None else _address(http_port or any_http_port, "--http-port")
     server = Server(
-        address=_address(settings.port, "--port"),
+        address=_address(settings.port or any_port, "--port"),
         api_key=folder.api_key(),
-        http="" if settings.http_port is None else _address(settings.http_port, "--http-port"),
+        http=http,
         redis_url=redis_url,
     )
     workers = {
@@ -135,28 +141,23 @@ async def _is_serving(address: str) -> bool:
 
 
 def _address(port: int, option: str) -> str:
-    if port == 0:
-        (port,) = free_ports(1)
-    else:
-        _check_free(port, option)
+    if obstacle := _obstacle(port):
+        raise StackError(f"Port {port} cannot be used ({obstacle}). Choose another with {option}.")
     return f"{_LOOPBACK}:{port}"
 
 
-def _check_free(port: int, option: str) -> None:
+def free_ports(count: int) -> list[int]:
+    """Return ``count`` loopback ports that nothing listens on right now."""
+    shuffled = secrets.SystemRandom().sample(_PORTS, len(_PORTS))
+    return list(itertools.islice(itertools.filterfalse(_obstacle, shuffled), count))
+
+
+def _obstacle(port: int) -> str:
+    """Say why nothing can listen on a loopback ``port``; empty if something can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_LOOPBACK, port))
         except OSError as error:
-            raise StackError(
-                f"Port {port} cannot be used ({error.strerror}). Choose another with {option}."
-            ) from error
-
-
-def free_ports(count: int) -> list[int]:
-    """Return loopback ports that nothing listens on right now."""
-    with contextlib.ExitStack() as probes:
-        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
-        for probe in sockets:
-            probe.bind((_LOOPBACK, 0))
-        return [probe.getsockname()[1] for probe in sockets]
+            return error.strerror or str(error)
+    return ""
