@@ -28,6 +28,8 @@ from tests.running_gateway import KEY
 # A user tries again for so long when a call fails.
 PATIENCE_SECONDS = 180.0
 PAUSE_SECONDS = 0.2
+# Whose watch was cut stays away for up to so long: most batches have moved on by then.
+MAX_ABSENCE_SECONDS = 1.0
 MOST_ITEMS = 500
 
 T = TypeVar("T")
@@ -185,7 +187,7 @@ class Load:
     async def _watch(self, log: WatchLog, cut_share: float) -> None:
         cuts = random.Random(log.promise.batch_id)
         while await self._watch_until_cut(log, cuts, cut_share):
-            pass
+            await asyncio.sleep(cuts.uniform(0.0, MAX_ABSENCE_SECONDS))
 
     async def _watch_until_cut(self, log: WatchLog, cuts: random.Random, cut_share: float) -> bool:
         """Watch on from the last revision seen; true if the connection was cut before the end."""

@@ -56,6 +56,7 @@ async def test_missing_replay_is_found(folder: Path) -> None:
             seconds=6.0,
             seed=1,
             faults=[killed],
+            items_per_second=40.0,
             settle_seconds=5.0,
             module=("tests.chaos.gateway", "--without-replay"),
         ),
