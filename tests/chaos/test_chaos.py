@@ -68,7 +68,7 @@ async def test_missing_replay_is_found(folder: Path) -> None:
 async def test_a_killed_gateways_work_is_adopted(folder: Path) -> None:
     """What a killed gateway had running goes on, and another takes it over within 12 seconds."""
     killed = Fault(2.0, Target.GATEWAY, Act.KILL, away_seconds=15.0, draw=0)
-    campaign = Campaign(seconds=6.0, seed=3, faults=[killed], items_per_second=10.0)
+    campaign = Campaign(seconds=6.0, seed=3, faults=[killed], items_per_second=30.0)
     report = await run(campaign, folder)
     assert report.verdict.is_clean, report.lines()
     assert report.adopted > 0
