@@ -187,17 +187,23 @@ class Load:
     async def _watch(self, log: WatchLog, cut_share: float) -> None:
         cuts = random.Random(log.promise.batch_id)
         while await self._watch_until_cut(log, cuts, cut_share):
-            await asyncio.sleep(cuts.uniform(0.0, MAX_ABSENCE_SECONDS))
+            pass
 
     async def _watch_until_cut(self, log: WatchLog, cuts: random.Random, cut_share: float) -> bool:
-        """Watch on from the last revision seen; true if the connection was cut before the end."""
+        """Watch on from the last revision seen; true if the connection was cut before the end.
+
+        Who was cut has been away for a while by then.
+        """
         events = next(self._next_client).watch(log.promise.batch_id, log.cursor)
         async with contextlib.aclosing(events):
             async for event in events:
                 log.take(event)
                 if cuts.random() < cut_share:
-                    return True
-        return False
+                    break
+            else:
+                return False
+        await asyncio.sleep(cuts.uniform(0.0, MAX_ABSENCE_SECONDS))
+        return True
 
 
 async def insist(call: Callable[[], Awaitable[T]]) -> T:

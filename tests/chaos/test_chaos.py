@@ -13,6 +13,9 @@ from tests.chaos.versions import ROOT, check_out, previous
 
 pytestmark = pytest.mark.timeout(180)
 
+# Items a second of which whoever is struck is sure to have some at work.
+BUSY = 60.0
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
@@ -56,7 +59,7 @@ async def test_missing_replay_is_found(folder: Path) -> None:
             seconds=6.0,
             seed=1,
             faults=[killed],
-            items_per_second=40.0,
+            items_per_second=BUSY,
             settle_seconds=5.0,
             module=("tests.chaos.gateway", "--without-replay"),
         ),
@@ -68,7 +71,7 @@ async def test_missing_replay_is_found(folder: Path) -> None:
 async def test_a_killed_gateways_work_is_adopted(folder: Path) -> None:
     """What a killed gateway had running goes on, and another takes it over within 12 seconds."""
     killed = Fault(2.0, Target.GATEWAY, Act.KILL, away_seconds=15.0, draw=0)
-    campaign = Campaign(seconds=6.0, seed=3, faults=[killed], items_per_second=30.0)
+    campaign = Campaign(seconds=6.0, seed=3, faults=[killed], items_per_second=BUSY)
     report = await run(campaign, folder)
     assert report.verdict.is_clean, report.lines()
     assert report.adopted > 0
@@ -80,7 +83,8 @@ async def test_a_killed_gateways_work_is_adopted(folder: Path) -> None:
 async def test_gateways_with_wrong_clocks_lose_nothing(folder: Path) -> None:
     """One is an hour ahead and one behind, and the third, which is right, is killed."""
     killed = Fault(1.5, Target.GATEWAY, Act.KILL, away_seconds=2.0, draw=0)
-    report = await run(Campaign(4.0, seed=6, faults=[killed], clocks=(0, 3600, -3600)), folder)
+    clocks = (0, 3600, -3600)
+    report = await run(Campaign(4.0, 6, [killed], items_per_second=BUSY, clocks=clocks), folder)
     assert report.verdict.is_clean, report.lines()
     assert report.gateway_recovery_seconds
     assert max(report.gateway_recovery_seconds) <= 12.0, report.lines()
