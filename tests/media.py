@@ -94,12 +94,14 @@ def _block_of(samples: int) -> dict[str, str]:
 class Answer:
     """What the server says at one path.
 
-    ``drip`` sends a byte now and then, ``flood`` as many as it can; both for ever.
+    It begins ``late_seconds`` after it was asked. ``drip`` sends a byte now and then, ``flood`` as
+    many as it can; both for ever.
     """
 
     body: bytes = b""
     content_type: str = "video/mp4"
     status: int = 200
+    late_seconds: float = 0.0
     drip: bool = False
     flood: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -165,6 +167,7 @@ class _Answering(BaseHTTPRequestHandler):
         media = self.server.media
         media.asked.append(self.path)
         answer = media.answers.get(self.path, Answer(b"nothing", "text/plain", 404))
+        media.closing.wait(answer.late_seconds)
         headers = {"Content-Type": answer.content_type}
         if not answer.flood:
             headers["Content-Length"] = str(10_000_000 if answer.drip else len(answer.body))

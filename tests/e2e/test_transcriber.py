@@ -187,12 +187,15 @@ async def test_slots_bound_what_is_accepted(transcriber: Transcriber, lecture: s
     }
 
 
-async def test_cancel_stops_a_slow_download(transcriber: Transcriber, media: MediaServer) -> None:
-    """A site that sends a byte now and then does not keep a task from stopping."""
-    url = media.serve("slow.mp4", Answer(drip=True))
-    call = transcriber.transcribe(url, "slow")
-    await wait_until(lambda: media.asked.count("/slow.mp4") >= 2)
-    await transcriber.stub.CancelTask(contract.CancelTaskRequest(task_id="slow", epoch=1))
+@pytest.mark.parametrize("name, late_seconds", [("slow", 0.0), ("late", 0.5)])
+async def test_cancel_stops_a_slow_download(
+    transcriber: Transcriber, media: MediaServer, name: str, late_seconds: float
+) -> None:
+    """A site that sends a byte now and then, and begins late, does not keep a task running."""
+    url = media.serve(f"{name}.mp4", Answer(drip=True, late_seconds=late_seconds))
+    call = transcriber.transcribe(url, name)
+    await wait_until(lambda: media.asked.count(f"/{name}.mp4") >= 2)
+    await transcriber.stub.CancelTask(contract.CancelTaskRequest(task_id=name, epoch=1))
     assert await refusal(call) == (grpc.StatusCode.CANCELLED, "TASK_CANCELLED")
     await wait_until(lambda: not transcriber.left_over(), 5)
 

@@ -6,6 +6,7 @@ nothing but the file that we name.
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -102,6 +103,7 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
         self._check = check
         self._max_bytes = setup.max_bytes
         self._responses: WeakSet[Response] = WeakSet()
+        self._guarding = threading.Lock()  # Of the responses: fragments come in several threads.
         self._opened_lists: set[str] = set()
         super().__init__(_parameters(setup) | _listing(list_limit), auto_init=True)
         self.add_progress_hook(self._on_progress)
@@ -144,7 +146,9 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
             if _REFUSED in str(error):
                 raise VideoFailure("SOURCE_ADDRESS_NOT_ALLOWED") from error
             raise
-        self._responses.add(response)
+        with self._guarding:
+            self._responses.add(response)
+        self._check()  # Asked to stop before this one was there, we would not have hung up on it.
         response.read = partial(self._read, response.read)
         return response
 
@@ -157,7 +161,9 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
 
     def hang_up(self) -> None:
         """Break reads that are waiting for a slow site. Called from another thread."""
-        for response in list(self._responses):
+        with self._guarding:
+            responses = list(self._responses)
+        for response in responses:
             # A response that is read to its end has no connection to break.
             with contextlib.suppress(AttributeError, ValueError, RuntimeError, OSError):
                 response.fp.shutdown()
