@@ -64,7 +64,7 @@ async def test_a_dead_service_is_started_again(
     env = command.environment(tmp_path)
     async with up(tmp_path) as process:
         os.kill(pid_of(module, descendants(process.pid)), signal.SIGKILL)
-        await command.until_said(process, "starting it again")
+        await command.until_said(process, "is ready again")
         done = await command.run("transcribe", f"{samples_url}/train.mp3", env=env)
     assert done.code == 0, done.errors
     assert "mountains" in done.output

@@ -187,7 +187,7 @@ async def test_slots_bound_what_is_accepted(transcriber: Transcriber, lecture: s
     }
 
 
-@pytest.mark.parametrize("name, late_seconds", [("slow", 0.0), ("late", 0.5)])
+@pytest.mark.parametrize(("name", "late_seconds"), [("slow", 0.0), ("late", 0.5)])
 async def test_cancel_stops_a_slow_download(
     transcriber: Transcriber, media: MediaServer, name: str, late_seconds: float
 ) -> None:

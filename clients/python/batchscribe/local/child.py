@@ -82,6 +82,7 @@ class Child:
             await asyncio.sleep(delay)
             with contextlib.suppress(StackError):  # It ended again: the loop says so.
                 await self.start()
+                self._announce(f"The {self._program.name} is ready again.")
 
     async def stop(self) -> None:
         """Ask the process to end, and kill what is left of its group after ``stop_seconds``."""
