@@ -43,6 +43,7 @@ async def test_missing_fencing_is_found(folder: Path) -> None:
             seconds=16.5,
             seed=1,
             faults=[frozen],
+            items_per_second=BUSY,
             settle_seconds=4.0,
             module=("tests.chaos.gateway", "--without-fencing"),
         ),
@@ -84,7 +85,8 @@ async def test_gateways_with_wrong_clocks_lose_nothing(folder: Path) -> None:
     """One is an hour ahead and one behind, and the third, which is right, is killed."""
     killed = Fault(1.5, Target.GATEWAY, Act.KILL, away_seconds=2.0, draw=0)
     clocks = (0, 3600, -3600)
-    report = await run(Campaign(4.0, 6, [killed], items_per_second=BUSY, clocks=clocks), folder)
+    campaign = Campaign(4.0, seed=6, faults=[killed], items_per_second=BUSY, clocks=clocks)
+    report = await run(campaign, folder)
     assert report.verdict.is_clean, report.lines()
     assert report.gateway_recovery_seconds
     assert max(report.gateway_recovery_seconds) <= 12.0, report.lines()

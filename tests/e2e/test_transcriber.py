@@ -191,7 +191,7 @@ async def test_slots_bound_what_is_accepted(transcriber: Transcriber, lecture: s
 async def test_cancel_stops_a_slow_download(
     transcriber: Transcriber, media: MediaServer, name: str, late_seconds: float
 ) -> None:
-    """A site that sends a byte now and then, and begins late, does not keep a task running."""
+    """A site that sends a byte now and then does not keep a task running, nor one that is late."""
     url = media.serve(f"{name}.mp4", Answer(drip=True, late_seconds=late_seconds))
     call = transcriber.transcribe(url, name)
     await wait_until(lambda: media.asked.count(f"/{name}.mp4") >= 2)

@@ -148,7 +148,7 @@ class Source(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types.
             raise
         with self._guarding:
             self._responses.add(response)
-        self._check()  # Asked to stop before this one was there, we would not have hung up on it.
+        self._check()  # Nobody hung up on this one if we were to stop before it was there.
         response.read = partial(self._read, response.read)
         return response
 

@@ -147,7 +147,7 @@ def _address(port: int, option: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ``count`` loopback ports that nothing listens on right now."""
+    """Return ``count`` loopback ports that nothing listens on right now, or all there are."""
     shuffled = secrets.SystemRandom().sample(_PORTS, len(_PORTS))
     return list(itertools.islice(itertools.filterfalse(_obstacle, shuffled), count))
 
